@@ -1,0 +1,1 @@
+"""What bin/make-scenes draws with: a canvas, animals, things, places."""

@@ -1,0 +1,1 @@
+"""FAISS recipes by collection size."""

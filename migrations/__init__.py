@@ -1,0 +1,1 @@
+"""Alembic's environment: upgrades a library's catalog when it is opened."""

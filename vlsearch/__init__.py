@@ -1,0 +1,66 @@
+"""Search a photo collection with words or pictures, and know how far the answer depends on word order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuditReport",
+    "Engine",
+    "FingerprintMismatch",
+    "Hit",
+    "Library",
+    "LibraryDamaged",
+    "LibraryError",
+    "LibraryLocked",
+    "LibraryNotFound",
+    "LibraryTooNew",
+    "ModelError",
+    "ModelUnavailable",
+    "UnreadableFile",
+    "UsageError",
+    "VlsearchError",
+    "__version__",
+    "load_model",
+    "open_library",
+]
+
+if TYPE_CHECKING:
+    from vlsearch.audit.report import AuditReport
+    from vlsearch.encoders.registry import load as load_model
+    from vlsearch.errors import (
+        FingerprintMismatch,
+        LibraryDamaged,
+        LibraryError,
+        LibraryLocked,
+        LibraryNotFound,
+        LibraryTooNew,
+        ModelError,
+        ModelUnavailable,
+        UnreadableFile,
+        UsageError,
+        VlsearchError,
+    )
+    from vlsearch.library import Library, open_library
+    from vlsearch.search.engine import Engine, Hit
+
+_HOME = {
+    "AuditReport": "audit.report",
+    "Engine": "search.engine",
+    "Hit": "search.engine",
+    "Library": "library",
+    "load_model": "encoders.registry:load",
+    "open_library": "library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used, so that `import vlsearch` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, _, original = _HOME.get(name, "errors").partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), original or name)

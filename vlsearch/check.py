@@ -1,0 +1,211 @@
+"""Verify and repair a library: is every stored byte as it was written, and does everything agree with everything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlsearch.catalog import queries
+from vlsearch.errors import LibraryDamaged, ModelError, UnreadableFile
+from vlsearch.ingest.decode import decode
+from vlsearch.ingest.pipeline import BATCH, Progress, embed_captions, preprocess_from
+from vlsearch.vectors.store import read_shard
+
+if TYPE_CHECKING:
+    from vlsearch.catalog.queries import ModelRow, ShardRow
+    from vlsearch.encoders.base import Encoder
+    from vlsearch.library import Library
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong; with `shard` when that shard has to go."""
+
+    what: str
+    shard: ShardRow | None = None
+
+
+def verify(library: Library, progress: Progress = lambda *_: None) -> list[Problem]:
+    """Everything that is wrong with a library; empty when it is clean.
+
+    Checked: the catalog's own structure; every shard's checksum; every vector row of the catalog against the shards
+    and the other way round; every photo has a vector of some model; each index file against its manifest, and
+    the vectors in it against the shards.
+    """
+    problems = list(catalog_problems(library))
+    done = 0
+    with library.read() as c:
+        shards = queries.shards(c)
+    for model in library.models():
+        for kind in (queries.IMAGE, queries.TEXT):
+            stored: dict[int, np.ndarray] = {}
+            for shard in [s for s in shards if s.model_id == model.id and s.kind == kind]:
+                problems.extend(shard_problems(library, shard, stored))
+                done += 1
+                progress("shards", done, len(shards))
+            problems.extend(index_problems(library, model, kind, stored))
+    return problems
+
+
+def catalog_problems(library: Library) -> Iterator[Problem]:
+    from sqlalchemy import text
+
+    with library.read() as c:
+        if c.dialect.name == "sqlite":
+            for (line,) in c.execute(text("PRAGMA integrity_check")):
+                if line != "ok":
+                    yield Problem(f"catalog: {line}")
+            for table, row, parent, _ in c.execute(text("PRAGMA foreign_key_check")):
+                yield Problem(f"catalog: row {row} of {table} points to no row of {parent}")
+        dangling, bare = queries.dangling_vectors(c), len(queries.contents_without_vector(c))
+    if dangling:
+        yield Problem(f"catalog: {dangling:,} vectors of photos or captions that are not there")
+    if bare:
+        yield Problem(f"{bare:,} photos without a vector")
+
+
+def shard_problems(library: Library, shard: ShardRow, stored: dict[int, np.ndarray]) -> Iterator[Problem]:
+    """Compare a shard with its rows in the catalog; its live vectors are put into `stored`."""
+    try:
+        ids, vectors = read_shard(library.path / shard.file, shard.sha256)
+    except LibraryDamaged as error:
+        yield Problem(str(error).split(";")[0], shard)
+        return
+    with library.read() as c:
+        live = queries.shard_items(c, shard.id)
+    if len(ids) != shard.rows or len(np.unique(ids)) != len(ids) or not np.isin(live, ids).all():
+        yield Problem(f"shard {library.path / shard.file} does not hold what the catalog says", shard)
+        return
+    row = {int(i): n for n, i in enumerate(ids)}
+    for item in live.tolist():
+        stored[item] = vectors[row[item]]
+    norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    if not np.allclose(norms, 1, atol=5e-3):
+        yield Problem(f"shard {library.path / shard.file} holds vectors that are not of unit length", shard)
+
+
+def index_problems(
+    library: Library, model: ModelRow, kind: str, stored: dict[int, np.ndarray]
+) -> Iterator[Problem]:
+    derived = library.derived(model, kind)
+    if not derived.shards:
+        return
+    name = f"index {derived.file}"
+    try:
+        backend, held = derived.load()
+        data = derived.file.read_bytes()
+    except LibraryDamaged as error:
+        yield Problem(f"{name}: {error}")
+        return
+    if held != {s.file for s in derived.shards}:
+        yield Problem(f"{name} lacks shards that came later")
+    elif derived.manifest_file.read_bytes() != derived.manifest(data):
+        yield Problem(f"{name}: its manifest is not as it was written")
+    ids = np.sort(backend.ids())
+    if not np.array_equal(ids, np.array(sorted(stored), np.int64)):
+        yield Problem(f"{name} holds other ids than its shards")
+    elif len(ids):
+        expected = np.stack([stored[int(i)] for i in ids]).astype(np.float32)
+        if not np.allclose(backend.vectors(ids), expected, atol=2e-3):
+            yield Problem(f"{name} holds other vectors than its shards")
+
+
+@dataclass
+class Repaired:
+    """What a repair did. `lost` counts photos whose vector could not be made again: no readable file is left."""
+
+    dropped_shards: int = 0
+    embedded: int = 0
+    lost: int = 0
+
+
+def repair(
+    library: Library, load: Callable[[ModelRow], Encoder], progress: Progress = lambda *_: None
+) -> Repaired:
+    """Drop damaged shards, embed again what they held and whatever lacks a vector, rebuild the indexes.
+
+    `load` gives the encoder of a model of the library, when it is needed. ModelError passes through after the indexes
+    of everything that is whole are rebuilt.
+    """
+    done = Repaired()
+    problems = verify(library, progress)
+    damaged = {p.shard.id: p.shard for p in problems if p.shard is not None}
+    lacking: dict[int, list[int]] = {}
+    for shard in damaged.values():
+        with library.transaction() as c:
+            if shard.kind == queries.IMAGE:
+                lacking.setdefault(shard.model_id, []).extend(queries.shard_items(c, shard.id).tolist())
+            queries.drop_shard(c, shard.id)
+        (library.path / shard.file).unlink(missing_ok=True)
+        done.dropped_shards += 1
+    with library.transaction() as c:
+        queries.drop_dangling_vectors(c)
+        bare = queries.contents_without_vector(c)
+    for file in (library.path / "index").glob("*"):
+        file.unlink()
+    failed: ModelError | None = None
+    for model in library.models():
+        wanted = lacking.get(model.id, [])
+        if model == library.model():
+            wanted = sorted({*wanted, *bare})
+        try:
+            embed_again(library, model, wanted, load, done, progress)
+        except ModelError as error:
+            failed = error
+    library.save_indexes()
+    if failed is not None:
+        raise failed
+    return done
+
+
+def embed_again(
+    library: Library,
+    model: ModelRow,
+    content_ids: Sequence[int],
+    load: Callable[[ModelRow], Encoder],
+    done: Repaired,
+    progress: Progress,
+) -> None:
+    with library.read() as c:
+        photos = queries.sha256_of(c, content_ids)
+        captions = queries.captions_without_vector(c, model.id)
+    if not photos and not captions:
+        return
+    encoder = load(model)
+    library.model_of(encoder)
+    for start in range(0, len(photos), BATCH):
+        progress("photos", start, len(photos))
+        ids, pixels = decode_again(library, photos[start : start + BATCH], model)
+        done.lost += len(photos[start : start + BATCH]) - len(ids)
+        if ids:
+            library.commit(model, queries.IMAGE, ids, encoder.embed_images(np.stack(pixels)))
+            done.embedded += len(ids)
+    if captions:
+        embed_captions(library, encoder, model, captions, progress)
+        done.embedded += len(captions)
+
+
+def decode_again(
+    library: Library, photos: Sequence[tuple[int, bytes]], model: ModelRow
+) -> tuple[list[int], list[np.ndarray]]:
+    """Read each (content id, sha256) from any of its files that still holds those bytes."""
+    with library.read() as c:
+        paths = queries.paths_of(c, [i for i, _ in photos])
+    preprocess = preprocess_from(model.preprocessing)
+    ids, pixels = [], []
+    for content_id, sha256 in photos:
+        for path in paths.get(content_id, []):
+            try:
+                data = Path(path).read_bytes()
+                if hashlib.sha256(data).digest() == sha256:
+                    pixels.append(decode(data, preprocess).pixels)
+                    ids.append(content_id)
+                    break
+            except (OSError, UnreadableFile):
+                continue
+    return ids, pixels

@@ -1,0 +1,91 @@
+"""The command line: one module per command, imported when the command is run. Results on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from vlsearch import __version__
+from vlsearch.errors import VlsearchError
+
+COMMANDS = {
+    "ingest": "Embed the photos in folders; again and again, only what is new.",
+    "query": "Find photos by words or by a photo.",
+    "audit": "Measure how far the answers depend on the order of words.",
+    "captions": "Import and export what is known in words about photos.",
+    "info": "What a library holds.",
+    "models": "Models: in the library, in the cache, built in, recommended.",
+    "forget": "Drop the photos that are missing.",
+    "verify": "Check every byte of a library.",
+    "repair": "Mend what verify found.",
+}
+
+
+class Commands(click.Group):
+    """Knows its commands by name and one line each; loads a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"vlsearch.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vlsearch")
+def vlsearch() -> None:
+    """Search a photo collection with words or pictures, and know how far the answer depends on word order.
+
+    \b
+      vlsearch ingest ~/photos
+      vlsearch query "dog on the beach"
+      vlsearch audit --perturb shuffle
+
+    Exit codes: 0 fine, 1 finished with some failures, 2 wrong usage.
+    """
+
+
+def main() -> None:
+    """The `vlsearch` command. No traceback reaches the user for anything that can be foreseen."""
+    import logging
+    import os
+
+    logging.basicConfig(format="vlsearch: %(message)s", level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = vlsearch.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        click.echo("vlsearch: interrupted; what was committed is kept, the same command goes on", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except VlsearchError as error:
+        click.echo(f"vlsearch: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no pipe
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

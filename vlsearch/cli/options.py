@@ -1,0 +1,53 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from vlsearch.encoders.base import Encoder
+    from vlsearch.library import Library
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+library_option = click.option(
+    "--library",
+    "library_path",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The library's folder [default: $VLSEARCH_LIBRARY, or one in your data folder].",
+)
+
+
+def model_options(command: Command) -> Command:
+    command = click.option(
+        "--weights",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Weights for the open_clip architecture that --model names (.safetensors, or .pt read safely).",
+    )(command)
+    return click.option(
+        "--model",
+        "model_name",
+        metavar="NAME",
+        envvar="VLSEARCH_MODEL",
+        help="builtin, an open_clip ARCH/tag, or hf-hub:ORG/REPO [default: the library's own].",
+    )(command)
+
+
+def encoder_for(library: Library, model_name: str | None, weights: Path | None) -> Encoder:
+    """The encoder that made the library's vectors, or the one asked for; refused when its vectors do not compare."""
+    from vlsearch.encoders import registry
+    from vlsearch.errors import UsageError
+
+    if weights is not None:
+        if model_name is None:
+            raise UsageError("--weights needs --model ARCHITECTURE, the open_clip architecture that the weights are of")
+        return registry.load(model_name, weights)
+    encoder = registry.load_source(library.model(model_name).source)
+    library.model_of(encoder)
+    return encoder

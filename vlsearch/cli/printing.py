@@ -1,0 +1,61 @@
+"""How results and progress are shown. Tables on a terminal, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+
+def printable(text: str) -> str:
+    """The text with everything that could steer a terminal, or that is no character, written as an escape."""
+    return "".join(c if c.isprintable() else escaped(c) for c in text)
+
+
+def escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def print_json(row: Mapping[str, Any]) -> None:
+    """One line; ASCII, so that every file name survives every terminal and pipe."""
+    click.echo(json.dumps(row))
+
+
+def warn(message: str) -> None:
+    click.echo(f"vlsearch: {printable(message)}", err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A function (what, done, total) that draws a bar with rate and time left on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total, rate="")
+            task = bars.tasks[tasks[what]]
+            rate = f"{task.speed:.0f}/s" if task.speed else ""
+            bars.update(tasks[what], completed=done, total=total, rate=rate)
+
+        yield show

@@ -1,0 +1,1 @@
+"""Models: images and texts to unit vectors."""

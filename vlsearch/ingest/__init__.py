@@ -1,0 +1,1 @@
+"""From files to what the library stores: walking folders, decoding photos, reading captions."""

@@ -1,0 +1,329 @@
+"""A library: one folder that holds a catalog, shards of vectors and the indexes made from them.
+
+Many may read, one may write (`open_library(write=True)` takes the lock). See docs/library-format.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlsearch.errors import (
+    FingerprintMismatch,
+    LibraryDamaged,
+    LibraryError,
+    LibraryLocked,
+    LibraryNotFound,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from filelock import BaseFileLock
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection, Engine
+
+    from vlsearch.catalog.queries import ModelRow
+    from vlsearch.encoders.base import Encoder
+    from vlsearch.vectors.backend import Backend
+    from vlsearch.vectors.derived import DerivedIndex
+
+CATALOG, LOCK, HOLDER = "catalog.sqlite", "lock", "lock.json"
+
+
+def default_path() -> Path:
+    """VLSEARCH_LIBRARY, or `library` in the user's data folder."""
+    named = os.environ.get("VLSEARCH_LIBRARY")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("vlsearch", appauthor=False)) / "library"
+
+
+def open_library(path: str | os.PathLike[str] | None = None, *, write: bool = False, create: bool = False) -> Library:
+    """Open the library at `path` (default: `default_path()`), upgrading its catalog when it is older.
+
+    Raises LibraryNotFound, LibraryTooNew, LibraryDamaged, and with `write` LibraryLocked.
+    """
+    return Library(Path(path).expanduser() if path is not None else default_path(), write=write, create=create)
+
+
+class Library:
+    """An open library; a context manager. `path` is its folder."""
+
+    def __init__(self, path: Path, *, write: bool = False, create: bool = False) -> None:
+        from vlsearch.catalog.engine import connect
+
+        self.path = Path(os.path.abspath(path))
+        self._indexes: dict[tuple[int, str], Backend] = {}
+        self._lock: BaseFileLock | None = None
+        self._engine: Engine | None = None
+        if not (self.path / CATALOG).exists():
+            if not create:
+                raise LibraryNotFound(f"no library at {self.path}; `vlsearch ingest FOLDER` makes one")
+            self._make_folder()
+        try:
+            if write:
+                self._take_lock()
+            self._engine = connect(self.path / CATALOG)
+            self._upgrade(write)
+            if write:
+                self._sweep()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+        if self._lock is not None:
+            (self.path / HOLDER).unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection whose reads are all of one state of the catalog."""
+        with self._guarded(), self._open_engine().connect() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose writes are committed together, or not at all."""
+        if self._lock is None:
+            raise LibraryError("this library is open for reading only; open it with write=True")
+        with self._guarded(), self._open_engine().begin() as connection:
+            yield connection
+
+    # models
+
+    def models(self) -> list[ModelRow]:
+        from vlsearch.catalog import queries
+
+        with self.read() as c:
+            return queries.models(c)
+
+    def model(self, name: str | None = None) -> ModelRow:
+        """The model called `name`, by default the first that was used here. UsageError when there is none."""
+        found = self.models()
+        if not found:
+            raise UsageError(f"the library {self.path} is empty; `vlsearch ingest FOLDER` fills it")
+        if name is None:
+            return found[0]
+        rows = [row for row in found if row.name == name]
+        if not rows:
+            names = ", ".join(row.name for row in found)
+            raise UsageError(
+                f"the library {self.path} has no vectors of model {name}, only of {names}; "
+                f"`vlsearch ingest --model {name} FOLDER` adds them"
+            )
+        return rows[-1]
+
+    def model_of(self, encoder: Encoder) -> ModelRow:
+        """The row of the model whose vectors this encoder makes; FingerprintMismatch when only its name is known."""
+        named = [row for row in self.models() if row.name == encoder.name]
+        for row in named:
+            if row.fingerprint == encoder.fingerprint:
+                return row
+        if named:
+            raise FingerprintMismatch(
+                f"the library {self.path} holds vectors of {encoder.name} with fingerprint {named[-1].fingerprint[:12]}, "
+                f"this model has {encoder.fingerprint[:12]}: other weights, preprocessing or tokenizer, so their vectors "
+                "do not compare; use the same weights, or another --library"
+            )
+        return self.model(encoder.name)
+
+    def add_model(self, encoder: Encoder) -> ModelRow:
+        """The row of this encoder's model, made when the library has not seen it."""
+        from dataclasses import asdict
+
+        from vlsearch.catalog import queries
+
+        if not any(row.name == encoder.name for row in self.models()):
+            with self.transaction() as c:
+                queries.add_model(
+                    c,
+                    name=encoder.name,
+                    fingerprint=encoder.fingerprint,
+                    dim=encoder.dim,
+                    preprocessing=asdict(encoder.preprocess),
+                    source=encoder.source,
+                )
+        return self.model_of(encoder)
+
+    # vectors
+
+    def commit(
+        self,
+        model: ModelRow,
+        kind: str,
+        ids: Sequence[int],
+        vectors: NDArray[np.float32],
+        rows: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        """Store vectors (n, d) of items ids (n,), n > 0: first the shard, then one transaction that names it and
+        does what `rows` does. A kill in between leaves a shard that nothing names; it is swept on the next open."""
+        import numpy as np
+
+        from vlsearch.catalog import queries
+        from vlsearch.vectors.store import write_shard
+
+        with self.read() as c:
+            number = max((int(Path(s.file).stem) for s in queries.shards(c, model.id)), default=0) + 1
+        file = f"vectors/{self.folder_of(model)}/{number:06d}.parquet"
+        sha256 = write_shard(self.path / file, np.asarray(ids, np.int64), vectors.astype(np.float16))
+        try:
+            with self.transaction() as c:
+                rows(c)
+                queries.add_shard(c, model.id, kind, file, sha256, ids)
+        except BaseException:
+            (self.path / file).unlink(missing_ok=True)
+            raise
+
+    def index(self, model: ModelRow, kind: str = "image") -> Backend:
+        """The index over all committed vectors of a kind ("image" or "text"), kept while the library is open."""
+        key = (model.id, kind)
+        if key not in self._indexes:
+            self._indexes[key] = self.derived(model, kind).open()
+        return self._indexes[key]
+
+    def derived(self, model: ModelRow, kind: str) -> DerivedIndex:
+        """The index files of a model and what they are made from, as the catalog stands now."""
+        from functools import partial
+
+        from vlsearch.catalog import queries
+        from vlsearch.vectors.derived import DerivedIndex, LiveShard
+
+        with self.read() as c:
+            live = queries.live_counts(c, model.id, kind)
+            shards = queries.shards(c, model.id, kind)
+        stem = self.folder_of(model) + ("" if kind == "image" else ".text")
+        parts = [LiveShard(s.file, s.sha256, live.get(s.id, 0), partial(self._live_items, s.id)) for s in shards]
+        return DerivedIndex(self.path, stem, model.dim, parts)
+
+    def save_indexes(self) -> None:
+        """Bring the index files of every model up to the shards."""
+        self._indexes.clear()
+        for model in self.models():
+            for kind in ("image", "text"):
+                self.derived(model, kind).save()
+
+    @staticmethod
+    def folder_of(model: ModelRow) -> str:
+        """A model's folder under vectors/ and the stem of its files under index/."""
+        return f"{model.id}-" + re.sub(r"[^A-Za-z0-9.-]+", "_", model.name)[:80]
+
+    # private
+
+    def _live_items(self, shard_id: int) -> NDArray[np.int64]:
+        from vlsearch.catalog import queries
+
+        with self.read() as c:
+            return queries.shard_items(c, shard_id)
+
+    def _open_engine(self) -> Engine:
+        if self._engine is None:
+            raise LibraryError("this library is closed")
+        return self._engine
+
+    def _make_folder(self) -> None:
+        try:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise UsageError(f"{self.path} is a folder that is no library; give --library another place")
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LibraryError(f"cannot make a library at {self.path}: {error.strerror}") from error
+
+    def _take_lock(self) -> None:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LibraryLocked(f"{self._holder()} is writing to {self.path}; wait for it, then run this again") from None
+        except OSError as error:
+            raise LibraryError(f"cannot write to {self.path}: {error.strerror}") from error
+        self._lock = lock
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        (self.path / HOLDER).write_text(json.dumps(holder))
+
+    def _holder(self) -> str:
+        for _ in range(20):  # the holder may be between taking the lock and saying who it is
+            try:
+                h = json.loads((self.path / HOLDER).read_text())
+                return f"process {h['pid']} on {h['host']} (`{h['command']}`, since {h['since']})"
+            except (OSError, ValueError, KeyError):
+                time.sleep(0.05)
+        return "another process"
+
+    def _upgrade(self, write: bool) -> None:
+        from vlsearch.catalog import migrate
+
+        with self.read() as c:
+            current = migrate.revision(c)
+        migrate.refuse_newer(current, str(self.path))
+        if current == migrate.HEAD:
+            return
+        if not write:
+            self._take_lock()
+        try:
+            with self.transaction() as c:
+                if migrate.revision(c) != migrate.HEAD:
+                    migrate.upgrade(c)
+        finally:
+            if not write and self._lock is not None:
+                (self.path / HOLDER).unlink(missing_ok=True)
+                self._lock.release()
+                self._lock = None
+
+    def _sweep(self) -> None:
+        """Delete shards that no row names: a commit that was killed between its two halves."""
+        from vlsearch.catalog import queries
+
+        with self.read() as c:
+            named = {s.file for s in queries.shards(c)}
+        for file in self.path.glob("vectors/*/*"):
+            if file.relative_to(self.path).as_posix() not in named:
+                file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn what a database driver raises into one line that says what to do."""
+        from sqlalchemy.exc import DatabaseError
+
+        try:
+            yield
+        except DatabaseError as error:
+            cause = str(error.orig)
+            if "disk is full" in cause or "disk I/O" in cause:
+                raise LibraryError(
+                    f"cannot write to {self.path}: {cause}; free some space and run this again, nothing stored is lost"
+                ) from error
+            if "malformed" in cause or "not a database" in cause or "no such table" in cause:
+                raise LibraryDamaged(
+                    f"the catalog {self.path / CATALOG} is damaged ({cause}); put back a copy of it, or move the library "
+                    "away and ingest again"
+                ) from error
+            raise LibraryError(f"the catalog of {self.path} does not answer: {cause}") from error

@@ -1,0 +1,1 @@
+"""Questions and answers: what is asked, and how it is answered."""

@@ -1,0 +1,122 @@
+"""An index file and its manifest: made from shards, added to when shards come, rebuilt when it cannot be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlsearch.errors import LibraryDamaged
+from vlsearch.vectors.recipes import recipe_for
+from vlsearch.vectors.store import read_shard, write_durably
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vlsearch.vectors.backend import Backend
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveShard:
+    """A shard, and which of its vectors the catalog still names."""
+
+    file: str
+    sha256: str
+    live_count: int
+    live: Callable[[], NDArray[np.int64]]
+
+
+class DerivedIndex:
+    """The index `stem` of a library at `root`, over vectors of `dim` dimensions in `shards`."""
+
+    def __init__(self, root: Path, stem: str, dim: int, shards: Sequence[LiveShard]) -> None:
+        self.root, self.stem, self.dim, self.shards = root, stem, dim, shards
+        self.file = root / "index" / f"{stem}.faiss"
+        self.manifest_file = root / "index" / f"{stem}.json"
+
+    def open(self) -> Backend:
+        """The index over all shards; those that the file lacks are added in memory."""
+        from vlsearch.vectors.faiss_backend import FaissBackend
+
+        backend: Backend | None = None
+        held: set[str] = set()
+        if self.file.exists() or self.manifest_file.exists():
+            try:
+                backend, held = self._load_twice()
+            except LibraryDamaged as error:
+                log.warning("index %s does not match its shards: %s; rebuilding it", self.stem, error)
+        if backend is None:
+            backend = FaissBackend.create(self.dim, recipe_for(sum(s.live_count for s in self.shards)))
+        for shard in self.shards:
+            if shard.file not in held:
+                ids, vectors = read_shard(self.root / shard.file, shard.sha256)
+                keep = slice(None) if shard.live_count == len(ids) else np.isin(ids, shard.live())
+                backend.add(ids[keep], vectors[keep].astype(np.float32))
+        return backend
+
+    def save(self) -> None:
+        """Write the index and its manifest, unless they are up to date already. Without shards there are none."""
+        if not self.shards:
+            self.file.unlink(missing_ok=True)
+            self.manifest_file.unlink(missing_ok=True)
+            return
+        if not self.up_to_date():
+            data = self.open().dump()
+            write_durably(self.file, data)
+            write_durably(self.manifest_file, self.manifest(data))
+
+    def up_to_date(self) -> bool:
+        """Whether the manifest speaks of just these shards and their live vectors; the bytes are not read."""
+        try:
+            manifest = json.loads(self.manifest_file.read_bytes())
+            held, count = manifest["shards"], manifest["count"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        live = sum(s.live_count for s in self.shards)
+        return self.file.exists() and held == {s.file: s.sha256 for s in self.shards} and count == live
+
+    def manifest(self, data: bytes) -> bytes:
+        """The manifest of an index file with the bytes `data` that holds all shards."""
+        count = sum(s.live_count for s in self.shards)
+        manifest = {
+            "recipe": recipe_for(count).name,
+            "count": count,
+            "shards": {s.file: s.sha256 for s in self.shards},
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        return (json.dumps(manifest, indent=1) + "\n").encode()
+
+    def load(self) -> tuple[Backend, set[str]]:
+        """The index as its file has it and the shards in it. LibraryDamaged, with the reason, when it does not match."""
+        from vlsearch.vectors.faiss_backend import FaissBackend
+
+        try:
+            manifest: dict[str, Any] = json.loads(self.manifest_file.read_bytes())
+            data = self.file.read_bytes()
+            recipe, count = manifest["recipe"], manifest["count"]
+            held, sha256 = dict(manifest["shards"]), manifest["sha256"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LibraryDamaged(f"its manifest cannot be read ({error})") from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise LibraryDamaged("its checksum differs")
+        backend = FaissBackend.load(data, self.dim)
+        live = sum(s.live_count for s in self.shards if held.get(s.file) == s.sha256)
+        if not backend.count == count == live or not held.keys() <= {s.file for s in self.shards}:
+            raise LibraryDamaged(f"it holds {backend.count} vectors, its shards hold {live}")
+        if recipe != recipe_for(sum(s.live_count for s in self.shards)).name:
+            raise LibraryDamaged("its size asks for another recipe")
+        return backend, set(held)
+
+    def _load_twice(self) -> tuple[Backend, set[str]]:
+        try:
+            return self.load()
+        except LibraryDamaged:  # a writer may have replaced the two files in between
+            return self.load()
