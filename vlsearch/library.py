@@ -203,6 +203,21 @@ class Library:
             self._indexes[key] = self.derived(model, kind).open()
         return self._indexes[key]
 
+    def vectors(self, model: ModelRow, kind: str = "image") -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """All live vectors of a kind, from the shards: ids (n,) ascending and vectors (n, d)."""
+        import numpy as np
+
+        from vlsearch.vectors.store import read_shard
+
+        ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float32)]
+        for shard in self.derived(model, kind).shards:
+            shard_ids, shard_vectors = read_shard(self.path / shard.file, shard.sha256)
+            live = np.isin(shard_ids, shard.live())
+            ids.append(shard_ids[live])
+            vectors.append(shard_vectors[live].astype(np.float32))
+        order = np.argsort(np.concatenate(ids))
+        return np.concatenate(ids)[order], np.concatenate(vectors)[order]
+
     def derived(self, model: ModelRow, kind: str) -> DerivedIndex:
         """The index files of a model and what they are made from, as the catalog stands now."""
         from functools import partial

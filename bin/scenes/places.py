@@ -155,12 +155,14 @@ def room(p: Picture, rng: random.Random) -> None:
 
 def tabletop(p: Picture, rng: random.Random) -> None:
     room(p, rng)
-    p.area([(0, 0.64), (1, 0.64), (1, 1), (0, 1)], (196, 138, 88))
-    p.gradient((206, 148, 98), (176, 118, 74), 0.65, 1)
-    for _ in range(9):
-        y, x = rng.uniform(0.67, 0.98), rng.uniform(-0.1, 0.7)
-        p.line([(x, y), (x + 0.2, y + 0.006), (x + 0.45, y)], 0.003, (156, 104, 66))
-    p.area([(0, 0.635), (1, 0.635), (1, 0.652), (0, 0.652)], (222, 170, 120))
+    for x in (0.07, 0.89):
+        p.area([(x, 0.9), (x + 0.04, 0.9), (x + 0.04, 1), (x, 1)], (134, 88, 54))
+    p.area([(0.13, 0.64), (0.87, 0.64), (0.99, 0.91), (0.01, 0.91)], (208, 152, 102))
+    p.area([(0.01, 0.91), (0.99, 0.91), (0.99, 0.955), (0.01, 0.955)], (162, 108, 68))
+    for _ in range(8):
+        y, x = rng.uniform(0.68, 0.89), rng.uniform(0.12, 0.6)
+        p.line([(x, y), (x + 0.12, y + 0.005), (x + 0.26, y)], 0.003, (182, 128, 82))
+    p.line([(0.01, 0.911), (0.99, 0.911)], 0.005, (232, 184, 136))
 
 
 def sky(p: Picture, rng: random.Random) -> None:
@@ -243,7 +245,7 @@ PLACES: dict[str, Place] = {
     "table": Place(tabletop, "on a table", 0.84),
     "sky": Place(sky, "in the blue sky", 0.52, True),
     "stars": Place(starry_sky, "in the night sky", 0.52, True),
-    "sea": Place(sea, "on the sea", 0.76, True),
+    "sea": Place(sea, "on the sea", 0.82),
     "water": Place(under_water, "under water", 0.5, True),
     "desert": Place(desert, "in the desert", 0.87),
     "park": Place(park, "in an autumn park", 0.87),
@@ -252,7 +254,7 @@ PLACES: dict[str, Place] = {
 
 def paint_rain(p: Picture, rng: random.Random) -> None:
     """Rain over whatever the picture shows."""
-    p.area([(0, 0), (1, 0), (1, 1), (0, 1)], (70, 84, 110), 70)
+    p.area([(0, 0), (1, 0), (1, 1), (0, 1)], (80, 94, 120), 42)
     for _ in range(110):
         x, y = rng.uniform(0, 1.05), rng.uniform(-0.05, 1)
         p.line([(x, y), (x - 0.012, y + 0.045)], 0.004, (222, 234, 246), 170)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -91,8 +92,8 @@ def recall_at_k(rank: NDArray[np.int64], k: int) -> float:
 
 
 def mrr(rank: NDArray[np.int64]) -> float:
-    """Mean reciprocal rank, 0 to 1."""
-    return float(np.mean(1.0 / rank))
+    """Mean reciprocal rank, 0 to 1; the same to the last bit in any order of queries."""
+    return math.fsum(1.0 / rank) / len(rank)
 
 
 def median_rank(rank: NDArray[np.int64]) -> float:
@@ -127,7 +128,7 @@ def chance(gallery: int, own: NDArray[np.int64]) -> Chance:
     curve = np.zeros(gallery)
     drawn = np.arange(gallery)
     for m, queries in zip(*np.unique(own, return_counts=True), strict=True):
-        missed = np.cumprod(np.maximum(gallery - m - drawn, 0) / (gallery - drawn))
+        missed = np.cumprod(np.maximum(gallery - m - drawn, 1) / (gallery - drawn))
         found = (drawn + 1) / gallery if m == 1 else 1.0 - missed
         curve += found * (queries / len(own))
     return Chance(cast("NDArray[np.float64]", curve))

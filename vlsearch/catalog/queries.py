@@ -148,6 +148,12 @@ def add_contents(c: Connection, rows: Sequence[dict[str, Any]]) -> None:
         c.execute(insert(Content), list(rows))
 
 
+def contents_by_path(c: Connection) -> dict[str, int]:
+    """path -> content id, for every file that is present."""
+    query = select(File.path, File.content_id).where(File.missing_since.is_(None)).order_by(File.path)
+    return {path: content_id for path, content_id in c.execute(query)}
+
+
 def put_files(c: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert or update files by path (path, size, mtime_ns, content_id); they are present and no longer failures."""
     if not rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -17,7 +18,10 @@ PHOTO_COLUMNS = (
     *("path", "file_path", "filepath", "image_path", "img_path", "photo_path"),
     *("file_name", "filename", "image_name", "image", "photo", "img", "file"),
 )
-TEXT_COLUMNS = ("caption", "captions", "text", "texts", "sentence", "sentences", "raw", "comment", "description", "title")
+TEXT_COLUMNS = (
+    *("caption", "captions", "text", "texts", "sentence", "sentences"),
+    *("raw", "comment", "description", "title"),
+)
 LANGUAGE_COLUMNS = ("language", "lang")
 """Names of columns and keys, in any case; where a file has several, the first of these."""
 
@@ -67,7 +71,7 @@ def read_sidecars(paths: Iterable[str]) -> Iterator[CaptionRow]:
                     if text := line.strip():
                         yield CaptionRow(photo, text)
                 break
-            except (FileNotFoundError, IsADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
             except OSError as error:
                 raise _bad(Path(beside), (error.strerror or str(error)).lower()) from None
@@ -89,7 +93,8 @@ def _utf8(path: Path, data: bytes, first_line: int) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = first_line + data.count(b"\n", 0, error.start)
-        raise _bad(path, f"line {line} is not UTF-8; save the file in that encoding") from None
+        advice = "save the file in that encoding" if line > 1 else EXPECTED
+        raise _bad(path, f"line {line} is not UTF-8 text; {advice}") from None
 
 
 def _json(path: Path) -> Iterator[CaptionRow]:
@@ -113,9 +118,10 @@ def _json(path: Path) -> Iterator[CaptionRow]:
             yield from _karpathy(data["images"])
         else:
             raise _bad(path, EXPECTED)
-    except (KeyError, TypeError, AttributeError) as error:
-        # One of the two known shapes with a part of it missing.
-        raise _bad(path, f"an entry lacks {error}; {EXPECTED}") from None
+    except KeyError as error:
+        raise _bad(path, f"an entry has no {error}; {EXPECTED}") from None
+    except (TypeError, AttributeError):
+        raise _bad(path, f"an entry is of another shape; {EXPECTED}") from None
 
 
 def _coco(data: dict[str, Any]) -> Iterator[CaptionRow]:
@@ -124,7 +130,7 @@ def _coco(data: dict[str, Any]) -> Iterator[CaptionRow]:
         # Subsets often keep the annotations of photos they leave out: these are reported as photos that are not there.
         photo = names.get(note["image_id"]) or f"image {note['image_id']}"
         for text in _texts(note["caption"]):
-            yield CaptionRow(photo, text, note.get("language"))
+            yield CaptionRow(photo, text, _language(note))
 
 
 def _karpathy(images: list[dict[str, Any]]) -> Iterator[CaptionRow]:
@@ -159,10 +165,9 @@ def _record(path: Path, where: str, item: Any) -> Iterator[CaptionRow]:
         photo = photo.get("path")  # how Hugging Face datasets write a photo
     if not isinstance(photo, str) or not photo.strip():
         raise _bad(path, f"{where}: {photo_column!r} is not a path")
-    language = columns.get(_first(LANGUAGE_COLUMNS, columns) or "")
     try:
         for text in _texts(columns[text_column]):
-            yield CaptionRow(photo, text, language if isinstance(language, str) and language else None)
+            yield CaptionRow(photo, text, _language(columns))
     except TypeError:
         raise _bad(path, f"{where}: {text_column!r} is neither text nor a list of texts") from None
 
@@ -171,18 +176,23 @@ def _first(names: Sequence[str], columns: Iterable[str]) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
+def _language(columns: Mapping[str, Any]) -> str | None:
+    value = columns.get(_first(LANGUAGE_COLUMNS, columns) or "")
+    return value if isinstance(value, str) and value else None
+
+
 def _texts(value: Any) -> Iterator[str]:
     """The texts in a cell: one, a list of them, or a list of objects that hold them; blank ones are left out."""
     if isinstance(value, str):
         if text := value.strip():
             yield text
-    elif isinstance(value, dict):
-        yield from _texts(value[_first(("raw", *TEXT_COLUMNS), value) or "caption"] if value else None)
     elif isinstance(value, list):
         for part in value:
             yield from _texts(part)
+    elif isinstance(value, dict) and (name := _first(TEXT_COLUMNS, value)):
+        yield from _texts(value[name])
     elif value is not None:
-        raise TypeError(f"text (it has {type(value).__name__})")
+        raise TypeError
 
 
 def _parquet(path: Path) -> Iterator[CaptionRow]:
@@ -197,18 +207,16 @@ def _parquet(path: Path) -> Iterator[CaptionRow]:
             if wanted[0] is None or wanted[1] is None:
                 raise _bad(path, f"its columns are {', '.join(fields) or 'none'}; {EXPECTED}")
             # Datasets with the photos inside hold them as {bytes, path}: the bytes stay unread.
-            names = [
-                f"{fields[name].name}.path" if pa.types.is_struct(fields[name].type) and column == 0 else fields[name].name
-                for column, name in enumerate(wanted)
-                if name is not None
-            ]
+            names = [fields[name].name for name in wanted if name is not None]
+            if pa.types.is_struct(fields[wanted[0]].type):
+                names[0] += ".path"
             number = 0
             for batch in parquet.iter_batches(columns=names):
                 for item in batch.to_pylist():
                     number += 1
                     yield from _record(path, f"row {number}", item)
-    except pa.ArrowException as error:
-        raise _bad(path, f"no valid Parquet ({str(error).splitlines()[0][:100]}); {EXPECTED}") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _bad(path, f"no valid Parquet ({' '.join(str(error).split())[:100]}); {EXPECTED}") from None
 
 
 def _table(path: Path) -> Iterator[CaptionRow]:
@@ -222,7 +230,7 @@ def _table(path: Path) -> Iterator[CaptionRow]:
                 raise _bad(path, f"line {number} is not 'name.jpg#0', a tab and a caption")
         return
     for delimiter in "\t,|;":
-        header = [name.strip().lower() for name in next(csv.reader([start], delimiter=delimiter), [])]
+        header = [name.strip(' "\r\n').lower() for name in start.split(delimiter)]
         if _first(PHOTO_COLUMNS, header) and _first(TEXT_COLUMNS, header):
             yield from _delimited(path, delimiter, header)
             return
@@ -230,9 +238,11 @@ def _table(path: Path) -> Iterator[CaptionRow]:
 
 
 def _delimited(path: Path, delimiter: str, header: list[str]) -> Iterator[CaptionRow]:
-    quoting = csv.QUOTE_NONE if delimiter == "|" else csv.QUOTE_MINIMAL
     lines = (line for _, line in _lines(path))
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    if delimiter == "|":
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         before_header = True
         for cells in reader:
@@ -242,7 +252,7 @@ def _delimited(path: Path, delimiter: str, header: list[str]) -> Iterator[Captio
                 before_header = False
                 continue
             if delimiter == "|" and len(cells) == len(header) - 1 and (lost := re.match(r"\s*(\d+)\s+(.+)", cells[-1])):
-                cells[-1:] = lost.groups()  # Flickr30k's results.csv lacks a bar in line 19,999
+                cells[-1:] = lost.groups()  # one line of Flickr30k's results.csv lacks its bar
             if len(cells) != len(header):
                 what = f"line {reader.line_num} has {len(cells)} cells, the first line {len(header)}"
                 raise _bad(path, f"{what}; a caption that holds {delimiter!r} must be in quotes")
@@ -251,9 +261,7 @@ def _delimited(path: Path, delimiter: str, header: list[str]) -> Iterator[Captio
         raise _bad(path, f"line {reader.line_num}: {error}") from None
 
 
-def match(
-    rows: Iterable[CaptionRow], photos: Mapping[str, int]
-) -> tuple[list[tuple[int, str, str | None]], list[str]]:
+def match(rows: Iterable[CaptionRow], photos: Mapping[str, int]) -> tuple[list[tuple[int, str, str | None]], list[str]]:
     """Find each caption's photo among `photos` (full path to content id).
 
     A row's photo is its full path; else the photo whose path ends alike for the most components, the file name at
@@ -313,21 +321,79 @@ def _finder(photos: Mapping[str, int]) -> Callable[[str], int | None]:
 def write_captions(rows: Iterable[CaptionRow], path: Path) -> int:
     """Write captions as the extension says: .jsonl, .csv, .tsv, .parquet, or .json (COCO). Returns how many.
 
-    The file appears under its name when it is whole. Raises UsageError for another extension, for a folder that cannot
+    The file appears under its name when it is whole. Raises UsageError for another extension, for a place that cannot
     be written to, and, in all but the JSON formats, for a file name that is not valid UTF-8.
     """
-    writers = {".jsonl": _write_jsonl, ".csv": _write_csv, ".tsv": _write_csv, ".parquet": _write_parquet, ".json": _write_coco}
+    writers = {
+        ".jsonl": _write_jsonl,
+        ".csv": _write_csv,
+        ".tsv": _write_tsv,
+        ".parquet": _write_parquet,
+        ".json": _write_coco,
+    }
+    name = repr(os.fspath(path))
     writer = writers.get(path.suffix.lower())
     if writer is None:
-        raise UsageError(f"cannot write captions to {os.fspath(path)!r}: end its name in {', '.join(writers)}")
+        raise UsageError(f"cannot write captions to {name}: its name should end in {', '.join(writers)}")
     part = path.with_name(path.name + ".part")
+    rows = list(rows)
     try:
-        count = writer(rows, part, path.suffix.lower())
+        writer(rows, part)
         part.replace(path)
     except UnicodeEncodeError:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"cannot write captions to {os.fspath(path)!r}: a file name is not UTF-8; use .jsonl") from None
+        raise UsageError(f"cannot write captions to {name}: a photo's name is not UTF-8; .jsonl holds it") from None
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"cannot write captions to {os.fspath(path)!r}: {(error.strerror or str(error)).lower()}") from None
-    return count
+        raise UsageError(f"cannot write captions to {name}: {(error.strerror or str(error)).lower()}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return len(rows)
+
+
+def _write_jsonl(rows: list[CaptionRow], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for photo, text, language in rows:
+            record = {"path": photo, "caption": text} | ({"language": language} if language else {})
+            # Escapes keep a name whose bytes are no UTF-8; elsewhere the file stays readable.
+            file.write(json.dumps(record, ensure_ascii=not _encodable(photo)) + "\n")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _write_csv(rows: list[CaptionRow], path: Path, delimiter: str = ",") -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(("path", "caption", "language"))
+        writer.writerows(rows)
+
+
+def _write_tsv(rows: list[CaptionRow], path: Path) -> None:
+    _write_csv(rows, path, "\t")
+
+
+def _write_parquet(rows: list[CaptionRow], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = ("path", "caption", "language")
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+    with path.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def _write_coco(rows: list[CaptionRow], path: Path) -> None:
+    ids: dict[str, int] = {}
+    notes: list[dict[str, Any]] = []
+    for number, (photo, text, language) in enumerate(rows, 1):
+        note = {"id": number, "image_id": ids.setdefault(photo, len(ids) + 1), "caption": text}
+        notes.append(note | ({"language": language} if language else {}))
+    images = [{"id": number, "file_name": photo} for photo, number in ids.items()]
+    data = json.dumps({"images": images, "annotations": notes}, ensure_ascii=not all(map(_encodable, ids)))
+    path.write_text(data + "\n", encoding="utf-8", newline="\n")

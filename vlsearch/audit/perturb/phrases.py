@@ -19,8 +19,8 @@ _ONE = re.compile("an?|one|another|each|every|this|that")
 _PLACE = re.compile("back|bottom|cent(?:er|re)|edge|end|front|inside|left|middle|right|side|top")
 _VERB = re.compile("chases|climbs|dives|jumps|kicks|leaps|poses|races|smiles|surfs|swings")
 _MEASURE = re.compile(
-    "(?:assortment|bag|basket|bottle|bowl|box|bunch|collection|couple|crowd|cup|display|flock|group|herd|line|lot|number"
-    "|pack|pair|piece|pile|plate|row|set|slice|stack|team|variety|glass|series)(?:e?s)?"
+    "(?:assortment|bag|basket|bottle|bowl|box|bunch|collection|couple|crowd|cup|display|family|flock|group|herd|line|lot|number"
+    "|pack|pair|piece|pile|plate|row|set|shoal|slice|stack|team|variety|glass|series)(?:e?s)?"
 )
 
 
