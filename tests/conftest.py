@@ -65,19 +65,19 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return normalised
 
 
-@pytest.fixture()
+@pytest.fixture
 def encoder() -> ColourEncoder:
     return ColourEncoder()
 
 
-@pytest.fixture()
+@pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     """An empty library, open for writing."""
     with open_library(tmp_path / "library", write=True, create=True) as opened:
         yield opened
 
 
-@pytest.fixture()
+@pytest.fixture
 def photos(tmp_path: Path) -> Callable[..., Path]:
     """Makes a folder of n small distinct JPEGs and returns it."""
 

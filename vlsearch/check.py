@@ -89,9 +89,7 @@ def shard_problems(library: Library, shard: ShardRow, stored: dict[int, np.ndarr
         yield Problem(f"shard {library.path / shard.file} holds vectors that are not of unit length", shard)
 
 
-def index_problems(
-    library: Library, model: ModelRow, kind: str, stored: dict[int, np.ndarray]
-) -> Iterator[Problem]:
+def index_problems(library: Library, model: ModelRow, kind: str, stored: dict[int, np.ndarray]) -> Iterator[Problem]:
     derived = library.derived(model, kind)
     if not derived.shards:
         return
@@ -124,9 +122,7 @@ class Repaired:
     lost: int = 0
 
 
-def repair(
-    library: Library, load: Callable[[ModelRow], Encoder], progress: Progress = lambda *_: None
-) -> Repaired:
+def repair(library: Library, load: Callable[[ModelRow], Encoder], progress: Progress = lambda *_: None) -> Repaired:
     """Drop damaged shards, embed again what they held and whatever lacks a vector, rebuild the indexes.
 
     `load` gives the encoder of a model of the library, when it is needed. ModelError passes through after the indexes

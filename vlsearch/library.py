@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlsearch.errors import (
     FingerprintMismatch,
@@ -143,9 +143,9 @@ class Library:
                 return row
         if named:
             raise FingerprintMismatch(
-                f"the library {self.path} holds vectors of {encoder.name} with fingerprint {named[-1].fingerprint[:12]}, "
-                f"this model has {encoder.fingerprint[:12]}: other weights, preprocessing or tokenizer, so their vectors "
-                "do not compare; use the same weights, or another --library"
+                f"the library {self.path} holds vectors of {encoder.name} with fingerprint "
+                f"{named[-1].fingerprint[:12]}, this model has {encoder.fingerprint[:12]}: other weights, preprocessing "
+                "or tokenizer, so their vectors do not compare; use the same weights, or another --library"
             )
         return self.model(encoder.name)
 
@@ -218,6 +218,16 @@ class Library:
         order = np.argsort(np.concatenate(ids))
         return np.concatenate(ids)[order], np.concatenate(vectors)[order]
 
+    def photo_vectors(self, model: ModelRow) -> dict[str, NDArray[np.float32]]:
+        """path -> vector (d,) of every photo that is present."""
+        from vlsearch.catalog import queries
+
+        ids, vectors = self.vectors(model)
+        row = {content_id: n for n, content_id in enumerate(ids.tolist())}
+        with self.read() as c:
+            places = queries.contents_by_path(c)
+        return {path: vectors[row[content_id]] for path, content_id in places.items() if content_id in row}
+
     def derived(self, model: ModelRow, kind: str) -> DerivedIndex:
         """The index files of a model and what they are made from, as the catalog stands now."""
         from functools import partial
@@ -272,7 +282,9 @@ class Library:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise LibraryLocked(f"{self._holder()} is writing to {self.path}; wait for it, then run this again") from None
+            raise LibraryLocked(
+                f"{self._holder()} is writing to {self.path}; wait for it, then run this again"
+            ) from None
         except OSError as error:
             raise LibraryError(f"cannot write to {self.path}: {error.strerror}") from error
         self._lock = lock
@@ -338,7 +350,7 @@ class Library:
                 ) from error
             if "malformed" in cause or "not a database" in cause or "no such table" in cause:
                 raise LibraryDamaged(
-                    f"the catalog {self.path / CATALOG} is damaged ({cause}); put back a copy of it, or move the library "
-                    "away and ingest again"
+                    f"the catalog {self.path / CATALOG} is damaged ({cause}); put back a copy of it, or move the "
+                    "library away and ingest again"
                 ) from error
             raise LibraryError(f"the catalog of {self.path} does not answer: {cause}") from error

@@ -104,7 +104,7 @@ def test_p_is_uniform_without_an_effect() -> None:
 
 
 def test_holm_by_hand() -> None:
-    # sorted .01 .02 .03 .04 → .04 .06 .06 (from .06, .06) .06 (.04, raised to the one before)
+    # In order: 4 × .01 = .04, 3 × .02 = .06, 2 × .03 = .06, 1 × .04 raised to the .06 before it.
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.5, 0.6]) == [1.0, 1.0]
     assert holm([0.2]) == [0.2]

@@ -128,7 +128,7 @@ def chance(gallery: int, own: NDArray[np.int64]) -> Chance:
     curve = np.zeros(gallery)
     drawn = np.arange(gallery)
     for m, queries in zip(*np.unique(own, return_counts=True), strict=True):
-        missed = np.cumprod(np.maximum(gallery - m - drawn, 1) / (gallery - drawn))
+        missed = np.cumprod(np.maximum(gallery - m - drawn, 0) / (gallery - drawn))
         found = (drawn + 1) / gallery if m == 1 else 1.0 - missed
         curve += found * (queries / len(own))
     return Chance(cast("NDArray[np.float64]", curve))

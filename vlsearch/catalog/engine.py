@@ -12,7 +12,7 @@ BUSY_SECONDS = 30
 
 
 def connect(path: Path) -> Engine:
-    """An engine on the SQLite file `path`: WAL, foreign keys on, every commit synced, transactions as one writes them."""
+    """An engine on the SQLite file `path`: WAL, foreign keys on, every commit synced, transactions where we say."""
     from sqlalchemy import create_engine, event
 
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})

@@ -89,7 +89,7 @@ def shard_items(c: Connection, shard_id: int) -> NDArray[np.int64]:
 def live_counts(c: Connection, model_id: int, kind: str) -> dict[int, int]:
     """shard id -> how many of its vectors are alive; a shard without any is not in it."""
     query = select(Vector.shard_id, func.count()).where(Vector.model_id == model_id, Vector.kind == kind)
-    return {shard: count for shard, count in c.execute(query.group_by(Vector.shard_id))}
+    return {shard_id: count for shard_id, count in c.execute(query.group_by(Vector.shard_id))}  # noqa: C416 - rows are typed
 
 
 def next_id(c: Connection, table: type[Content] | type[Caption]) -> int:
@@ -123,9 +123,7 @@ def content_by_sha256(c: Connection, sha256: Sequence[bytes], model_id: int | No
     joined = and_(Vector.model_id == model_id, Vector.kind == IMAGE, Vector.item_id == Content.id)
     for part in chunks(sha256):
         query = (
-            select(Content.sha256, Content.id, Vector.item_id)
-            .outerjoin(Vector, joined)
-            .where(Content.sha256.in_(part))
+            select(Content.sha256, Content.id, Vector.item_id).outerjoin(Vector, joined).where(Content.sha256.in_(part))
         )
         found.update({sha: (i, vector is not None) for sha, i, vector in c.execute(query)})
     return found
@@ -151,7 +149,7 @@ def add_contents(c: Connection, rows: Sequence[dict[str, Any]]) -> None:
 def contents_by_path(c: Connection) -> dict[str, int]:
     """path -> content id, for every file that is present."""
     query = select(File.path, File.content_id).where(File.missing_since.is_(None)).order_by(File.path)
-    return {path: content_id for path, content_id in c.execute(query)}
+    return {path: content_id for path, content_id in c.execute(query)}  # noqa: C416 - rows are typed
 
 
 def put_files(c: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -174,7 +172,7 @@ def move_files(c: Connection, moves: Sequence[tuple[str, str, int, int]]) -> Non
         c.execute(delete(File).where(File.path.in_(part)))
         c.execute(delete(Failure).where(Failure.path.in_(part)))
     statement = (
-        update(File.__table__)  # type: ignore[arg-type]
+        update(File.__table__)
         .where(File.path == bindparam("old"))
         .values(path=bindparam("new"), size=bindparam("s"), mtime_ns=bindparam("m"), missing_since=None)
     )
@@ -257,8 +255,7 @@ def captions_in(c: Connection, content_ids: NDArray[np.int64]) -> NDArray[np.int
 def all_captions(c: Connection) -> Iterator[tuple[int, int, str, str, str | None]]:
     """(caption id, content id, text, source, language), by id."""
     columns = (Caption.id, Caption.content_id, Caption.text, Caption.source, Caption.language)
-    for row in c.execute(select(*columns).order_by(Caption.id)):
-        yield tuple(row)
+    yield from map(tuple, c.execute(select(*columns).order_by(Caption.id)))
 
 
 def add_captions(c: Connection, rows: Sequence[tuple[int, str, str | None]], source: str) -> int:
@@ -320,7 +317,7 @@ def forget_missing(c: Connection, folder: str | None = None) -> tuple[int, int]:
 
     Returns the numbers of files and of contents. Their rows in shards are dead from then on.
     """
-    gone = File.missing_since.is_not(None)
+    gone: Any = File.missing_since.is_not(None)
     if folder is not None:
         gone = and_(gone, under(File.path, folder))
     files = c.execute(delete(File).where(gone)).rowcount
@@ -356,7 +353,7 @@ def failures(c: Connection) -> list[tuple[str, str]]:
 
 def missing_files(c: Connection) -> list[tuple[str, float]]:
     query = select(File.path, File.missing_since).where(File.missing_since.is_not(None)).order_by(File.path)
-    return [(path, when) for path, when in c.execute(query)]
+    return [(path, when or 0.0) for path, when in c.execute(query)]
 
 
 def add_audit_run(c: Connection, **values: Any) -> int:

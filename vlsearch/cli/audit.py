@@ -48,7 +48,7 @@ def command(
       vlsearch audit --perturb shuffle
       vlsearch audit --perturb shuffle --perturb swap --seeds 10 --json
 
-    Perturbations: shuffle (all words), swap (two noun phrases change places), identity (nothing; always run as control).
+    Perturbations: shuffle (all words), swap (two noun phrases change places), identity (nothing, the control).
     """
     from vlsearch.audit.perturb import lookup
     from vlsearch.audit.retrieval import audit_retrieval
@@ -136,7 +136,9 @@ def print_report(report: AuditReport) -> None:
             end_section=False,
         )
         last = group
-    console.print(f"Recall@k in percent of {report.captions:,} captions and {report.photos:,} photos, model {report.model}")
+    console.print(
+        f"Recall@k in percent of {report.captions:,} captions and {report.photos:,} photos, model {report.model}"
+    )
     console.print(table)
     console.print(f"\n{report.finding()}", highlight=False)
     console.print(

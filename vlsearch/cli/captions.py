@@ -25,7 +25,7 @@ def command() -> None:
 
 @command.command("import", no_args_is_help=True)
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: matched, new, unmatched, first_unmatched.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: matched, new, unmatched, first_unmatched.")
 @library_option
 def import_(source: Path, as_json: bool, library_path: Path | None) -> int:
     """Import captions of photos that the library has.

@@ -11,7 +11,9 @@ from vlsearch.cli.options import library_option
 
 
 @click.command()
-@click.option("--under", metavar="DIR", type=click.Path(path_type=Path), help="Only what was missing under this folder.")
+@click.option(
+    "--under", metavar="DIR", type=click.Path(path_type=Path), help="Only what was missing under this folder."
+)
 @library_option
 def command(under: Path | None, library_path: Path | None) -> int:
     """Drop the photos that are marked missing, with their captions and vectors.

@@ -108,10 +108,12 @@ def print_table(hits: Sequence[Hit], to: str) -> None:
         table.add_column("caption", overflow="fold")
     table.add_column("photo", overflow="fold")
     for hit in hits:
-        cells = [str(hit.rank), f"{hit.score:.3f}", Text(printable(short(hit.path)))]
-        if hit.caption is not None:
-            cells.insert(2, Text(printable(hit.caption)))
-        table.add_row(*cells)
+        texts = (
+            [printable(short(hit.path))]
+            if hit.caption is None
+            else [printable(hit.caption), printable(short(hit.path))]
+        )
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", *map(Text, texts))
     Console().print(table)
 
 
@@ -124,7 +126,5 @@ def short(path: str) -> str:
 def write_html(file: Path, title: str, hits: Sequence[Hit]) -> None:
     from vlsearch.search.sheet import Section, SheetHit, write_sheet
 
-    tiles = [
-        SheetHit(hit.path, hit.score, hit.caption or (hit.captions[0] if hit.captions else None)) for hit in hits
-    ]
+    tiles = [SheetHit(hit.path, hit.score, hit.caption or (hit.captions[0] if hit.captions else None)) for hit in hits]
     write_sheet(file, [Section(title, "", tiles)])

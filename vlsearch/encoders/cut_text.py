@@ -43,6 +43,7 @@ def encode_cut(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
     eos = getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None)
     x = text_global_pool(x, tokens, pool, eos_token_id=eos)
     projection = tower.text_projection
-    if projection is None:
-        return x
-    return projection(x) if callable(projection) else x @ projection
+    if projection is not None:
+        x = projection(x) if callable(projection) else x @ projection
+    features: torch.Tensor = x
+    return features

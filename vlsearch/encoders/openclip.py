@@ -28,7 +28,7 @@ class OpenClipEncoder:
     """
 
     def __init__(
-        self, model: torch.nn.Module, tokenizer: Any, name: str, source: dict[str, Any], precision: str, device: str
+        self, model: Any, tokenizer: Any, name: str, source: dict[str, Any], precision: str, device: str
     ) -> None:
         import torch
 
@@ -56,7 +56,7 @@ class OpenClipEncoder:
             raise ValueError(f"pixels must be uint8 (n, {height}, {width}, 3), got {pixels.dtype} {pixels.shape}")
         with torch.inference_mode():
             parts = []
-            for batch in torch.from_numpy(pixels).split(IMAGE_BATCH):
+            for batch in torch.split(torch.from_numpy(pixels), IMAGE_BATCH):
                 x = batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
                 x = x.sub_(self._mean).div_(self._std).to(self._dtype, memory_format=torch.channels_last)
                 parts.append(self._model.encode_image(x).float())
@@ -71,8 +71,8 @@ class OpenClipEncoder:
             lengths = (tokens != 0).sum(1)
             order = torch.argsort(lengths, descending=True, stable=True)
             parts = []
-            for batch in tokens[order].split(TEXT_BATCH):
-                batch = batch.to(self.device)
+            for part in torch.split(tokens[order], TEXT_BATCH):
+                batch = part.to(self.device)
                 if self._tower is not None:
                     parts.append(encode_cut(self._tower, cut(batch)).float())
                 else:

@@ -177,7 +177,8 @@ def _first(names: Sequence[str], columns: Iterable[str]) -> str | None:
 
 
 def _language(columns: Mapping[str, Any]) -> str | None:
-    value = columns.get(_first(LANGUAGE_COLUMNS, columns) or "")
+    name = _first(LANGUAGE_COLUMNS, columns)
+    value = columns[name] if name else None
     return value if isinstance(value, str) and value else None
 
 

@@ -191,7 +191,10 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     reason = "not an image"
     for name in FORMATS:
         factory, accept = Image.OPEN.get(name, (None, None))
-        accepted = factory is not None and (accept is None or accept(data[:16]))
+        try:
+            accepted = factory is not None and (accept is None or accept(data[:16]))
+        except Exception:  # fewer than 16 bytes
+            accepted = False
         if isinstance(accepted, str):
             reason = accepted
         elif accepted and factory is not None:
@@ -297,7 +300,7 @@ def _resize(image: Image.Image, preprocess: Preprocess) -> Image.Image:
 
     rows, columns = preprocess.size
     height, width = _resized(image.height, image.width, preprocess)
-    if height > 16 * rows or width > 16 * columns:
+    if height * width > 10_000_000:
         # A strip of 1 × 1,000,000 would be enlarged to 224 × 224,000,000 only to have its middle cut out.
         keep_rows = min(image.height, math.ceil(image.height * 16 * rows / height))
         keep_columns = min(image.width, math.ceil(image.width * 16 * columns / width))

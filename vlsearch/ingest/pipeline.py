@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Read:
-    """A file that was read: its photo is known already (`content`), newly decoded (`photo`), or cannot be had (`reason`)."""
+    """A file that was read: its photo is known (`content`), newly decoded (`photo`), or cannot be had (`reason`)."""
 
     file: Found
     sha256: bytes = b""
@@ -328,7 +328,7 @@ def embed_captions(
 def read_steadily(file: Found) -> tuple[Found, bytes]:
     """The file's bytes, and its size and time as they were before and after reading. Tried twice when they differ."""
     for _ in range(2):
-        with open(file.path, "rb") as handle:
+        with Path(file.path).open("rb") as handle:
             before = os.fstat(handle.fileno())
             data = handle.read()
             after = os.fstat(handle.fileno())
@@ -339,7 +339,8 @@ def read_steadily(file: Found) -> tuple[Found, bytes]:
 
 def preprocess_from(row: dict[str, Any]) -> Preprocess:
     """The Preprocess that a model row keeps as JSON."""
-    return Preprocess(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return Preprocess(**fields)
 
 
 def content_row(content_id: int, read: Read) -> dict[str, Any]:

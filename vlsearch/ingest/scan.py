@@ -70,7 +70,7 @@ def scan(roots: Iterable[str | os.PathLike[str]], exclude: Sequence[str] = ()) -
     files: dict[str, os.stat_result] = {}
     folders: list[_Folder] = []
     for root in roots:
-        path = os.path.abspath(root)  # noqa: PTH100, Path.resolve() would replace links by what they point at
+        path = os.path.abspath(root)
         try:
             status = Path(path).stat()
         except PermissionError:

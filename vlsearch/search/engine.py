@@ -56,7 +56,7 @@ class Engine:
         return self.vector(self.encoder.embed_texts([text])[0], k, **options)
 
     def image(self, file: Path, k: int = 10, **options: Any) -> list[Hit]:
-        """The k photos (or captions) nearest to a photo. UsageError for a missing file, UnreadableFile for a bad one."""
+        """The k photos (or captions) nearest to a photo. UsageError: no such file; UnreadableFile: not a photo."""
         try:
             data = file.read_bytes()
         except OSError as error:

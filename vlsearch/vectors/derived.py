@@ -95,7 +95,7 @@ class DerivedIndex:
         return (json.dumps(manifest, indent=1) + "\n").encode()
 
     def load(self) -> tuple[Backend, set[str]]:
-        """The index as its file has it and the shards in it. LibraryDamaged, with the reason, when it does not match."""
+        """The index as its file has it, and the shards in it. LibraryDamaged, with the reason: it does not match."""
         from vlsearch.vectors.faiss_backend import FaissBackend
 
         try:

@@ -78,7 +78,7 @@ class FaissBackend:
             hidden = np.intersect1d(hidden, self.ids())
             visible -= len(hidden)
             selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(hidden))
-            params = faiss.SearchParameters(sel=selector)
+            params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         k = min(k, visible)
         if k < 1:
             return np.empty((len(xq), 0), np.float32), np.empty((len(xq), 0), np.int64)

@@ -1,0 +1,191 @@
+"""The contact sheet: one file, nothing from outside, any file name, any photo."""
+
+from __future__ import annotations
+
+import base64
+import os
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from PIL import Image
+
+from vlsearch.errors import UsageError
+from vlsearch.search.sheet import SIDE, Section, SheetHit, SheetPicture, printable, write_sheet
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.html = file.read_text(encoding="utf-8")
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.text.append(data.strip())
+
+    def every(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def pictures(self) -> list[Image.Image]:
+        return [Image.open(BytesIO(base64.b64decode(img["src"].partition(",")[2]))) for img in self.every("img")]
+
+
+def photo(path: Path, colour: str = "red", size: tuple[int, int] = (640, 400)) -> str:
+    Image.new("RGB", size, colour).save(path)
+    return str(path)
+
+
+def sheet(tmp_path: Path, *hits: SheetHit, title: str = "a query", note: str = "", picture: str | None = None) -> Page:
+    file = tmp_path / "sheet.html"
+    write_sheet(file, [Section(title, note, hits, SheetPicture(picture) if picture else None)])
+    return Page(file)
+
+
+def test_needs_nothing_from_outside(tmp_path: Path) -> None:
+    page = sheet(tmp_path, SheetHit(photo(tmp_path / "a.jpg"), 0.3, "a dog"), picture=photo(tmp_path / "b.jpg", "blue"))
+    assert "http" not in page.html
+    assert "@import" not in page.html
+    assert "url(" not in page.html
+    assert not {"script", "link", "iframe"} & {name for name, _ in page.tags}
+    assert all(img["src"].startswith("data:image/jpeg;base64,") for img in page.every("img"))
+    assert all(a["href"].startswith("file:///") for a in page.every("a"))
+    assert len(page.every("img")) == len(page.every("a")) == 2
+
+
+def test_hits_keep_their_order(tmp_path: Path) -> None:
+    colours = ["red", "lime", "blue", "white"]
+    hits = [SheetHit(photo(tmp_path / f"{c}.png", c), 0.1 * i, f"caption {c}") for i, c in enumerate(colours)]
+    page = sheet(tmp_path, *hits)
+    assert [img["alt"] for img in page.every("img")] == [f"caption {c}" for c in colours]
+    shown = [p.convert("RGB").getpixel((20, 20)) for p in page.pictures()]
+    wanted = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+    assert all(abs(a - b) < 6 for s, w in zip(shown, wanted, strict=True) for a, b in zip(s, w, strict=True))
+    assert [t for t in page.text if t in {"1", "2", "3", "4"}] == ["1", "2", "3", "4"]
+    assert [t for t in page.text if t.startswith("0.")] == ["0.000", "0.100", "0.200", "0.300"]
+
+
+def test_thumbnails_are_small_and_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held upright: to be turned a quarter clockwise
+    lying = Image.new("RGB", (1200, 600), "blue")
+    lying.paste("red", (0, 0, 600, 600))
+    lying.save(tmp_path / "turned.jpg", exif=exif)
+    (shown,) = sheet(tmp_path, SheetHit(str(tmp_path / "turned.jpg"), 1)).pictures()
+    assert shown.size == (SIDE // 2, SIDE)
+    top, bottom = shown.getpixel((80, 40)), shown.getpixel((80, 280))
+    assert top[0] > 200 > 60 > top[2]  # type: ignore[index, operator]
+    assert bottom[2] > 200 > 60 > bottom[0]  # type: ignore[index, operator]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I"])
+def test_every_mode_becomes_a_jpeg(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    white = {"1": 1, "LA": (255, 0), "RGBA": (0, 0, 0, 0), "CMYK": (0, 0, 0, 0), "I;16": 65535, "I": 65535, "P": 1}
+    picture = Image.new(mode, (40, 40), white.get(mode, 255))
+    if mode == "P":
+        picture.putpalette([0, 0, 0, 255, 255, 255])
+    picture.save(file)
+    (shown,) = sheet(tmp_path, SheetHit(str(file), 1)).pictures()
+    assert min(shown.convert("L").tobytes()) > 250
+
+
+def test_names_and_texts_are_escaped(tmp_path: Path) -> None:
+    name = '<b>"it\'s" & \x1b[31m\n\u202egpj.png'
+    path = photo(tmp_path / name)
+    page = sheet(tmp_path, SheetHit(path, 1, "<script>x</script>"), title="<i>t</i>", note="a\x07 & b")
+    assert not {"b", "script", "i"} & {tag for tag, _ in page.tags}
+    for hidden in ("\x1b", "\x07", "\u202e"):
+        assert hidden not in page.html
+    assert "<script>x</script>" in page.text
+    assert "<i>t</i>" in page.text
+    assert "a\\x07 & b" in page.text
+    assert '<b>"it\'s" & \\x1b[31m\\n\\u202egpj.png' in page.text
+    (link,) = page.every("a")
+    assert unquote_to_bytes(link["href"].removeprefix("file://")) == os.fsencode(path)
+    assert link["href"].isascii()
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/caf\xe9 \xff.png"
+    try:
+        Path(os.fsdecode(raw)).write_bytes(Path(photo(tmp_path / "x.png")).read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    page = sheet(tmp_path, SheetHit(os.fsdecode(raw), 0.5, "caption \udcff"))
+    assert "caf\\xe9 \\xff.png" in page.text
+    assert "caption \\xff" in page.text
+    assert page.every("a")[0]["href"].endswith("/caf%E9%20%FF.png")
+    assert len(page.pictures()) == 1
+
+
+def test_printable_leaves_writing_alone() -> None:
+    for text in ("Zoë 犬.jpg", "👩‍👧.png", "می‌خواهم", "a\u3000b"):
+        assert printable(text) == text
+    assert printable("a\u2028b\ud800") == "a\\u2028b\\ud800"
+
+
+def test_unreadable_photos_get_a_tile_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a photo")
+    whole = BytesIO()
+    Image.effect_noise((200, 200), 90).save(whole, "PNG")
+    (tmp_path / "cut.png").write_bytes(whole.getvalue()[:9000])
+    good = photo(tmp_path / "good.jpg")
+    page = sheet(
+        tmp_path,
+        SheetHit(str(tmp_path / "text.jpg"), 0.9),
+        SheetHit(str(tmp_path / "cut.png"), 0.8),
+        SheetHit(str(tmp_path / "gone.jpg"), 0.7),
+        SheetHit(str(tmp_path), 0.6),
+        SheetHit(good, 0.5),
+        picture=str(tmp_path / "gone too.jpg"),
+    )
+    assert len(page.every("img")) == 1
+    labels = [div["aria-label"] for div in page.every("div") if div.get("role") == "img"]
+    assert labels[0].startswith("gone too.jpg cannot be shown: no such file")
+    assert labels[1] == "text.jpg cannot be shown: not a picture that can be read"
+    assert labels[2].startswith("cut.png cannot be shown: ")
+    assert "truncated" in labels[2]
+    assert labels[3].startswith("gone.jpg cannot be shown: no such file")
+    assert len(labels) == 5
+    assert str(tmp_path) not in "".join(labels)
+
+
+def test_an_enormous_picture_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = photo(tmp_path / "big.png", size=(100, 100))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
+    assert "too many pixels to show here" in sheet(tmp_path, SheetHit(path, 1)).text
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6000)
+    assert len(sheet(tmp_path, SheetHit(path, 1)).pictures()) == 1
+
+
+def test_nothing_found_is_said(tmp_path: Path) -> None:
+    assert "Nothing found." in sheet(tmp_path).text
+
+
+def test_a_sheet_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    file = tmp_path / "old.html"
+    file.mkdir()
+    (file / "kept").touch()
+    with pytest.raises(UsageError, match=r"^cannot write '.*old\.html': .*; choose another place$"):
+        write_sheet(file, [Section("q", "", [])])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old.html"]
+    with pytest.raises(UsageError, match="cannot write"):
+        write_sheet(Path(os.devnull) / "sheet.html", [Section("q", "", [])])
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    write_sheet(tmp_path / "a" / "b.html", [Section("one", "", []), Section("two", "", [])], title="the sheet")
+    page = Page(tmp_path / "a" / "b.html")
+    assert [t for t in page.text if t in {"one", "two"}] == ["one", "two"]
+    assert "the sheet" in page.text
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.html"]

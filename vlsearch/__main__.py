@@ -1,0 +1,5 @@
+"""`python -m vlsearch`."""
+
+from vlsearch.cli import main
+
+main()
