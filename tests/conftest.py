@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vlsearch.cli import main
 from vlsearch.encoders.base import Preprocess
+from vlsearch.ingest.pipeline import Summary, ingest
 from vlsearch.library import Library, open_library
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -93,3 +97,52 @@ def photos(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture()
+def take(library: Library, encoder: ColourEncoder) -> Callable[..., Summary]:
+    """Ingests files and folders into `library`, with `encoder` or another one."""
+
+    def run(*roots: Path, model: ColourEncoder = encoder, **options: Any) -> Summary:
+        return ingest(library, roots, model.name, lambda: model, **options)
+
+    return run
+
+
+@dataclass
+class Done:
+    """A command that has run."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture()
+def cli(
+    encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Callable[..., Done]:
+    """Runs the command line in this process, `vlsearch` itself left out of the arguments; models are ColourEncoders."""
+
+    def load(source: dict[str, Any], _precision: str = "auto") -> ColourEncoder:
+        return encoder if source["name"] == encoder.name else ColourEncoder(source["name"])
+
+    def run(*args: str | Path) -> Done:
+        monkeypatch.setattr("sys.argv", ["vlsearch", *map(str, args)])
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfdbinary.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, out, err.decode())
+
+    monkeypatch.setattr("vlsearch.encoders.registry.load_source", load)
+    return run

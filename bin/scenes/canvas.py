@@ -101,10 +101,9 @@ class Figure:
         self.oval(x, y, r, r * 1.15, INK, detail=True)
         return self.oval(x + r * 0.3, y + r * 0.4, r * 0.35, r * 0.35, (255, 255, 255), detail=True)
 
-    def add(self, other: Figure, x: float = 0, y: float = 0, size: float = 1, turn: float = 0) -> Figure:
-        c, s = math.cos(math.radians(turn)) * size, math.sin(math.radians(turn)) * size
+    def add(self, other: Figure, x: float = 0, y: float = 0, size: float = 1) -> Figure:
         for shape in other.shapes:
-            moved = [(x + px * c - py * s, y + px * s + py * c) for px, py in shape.points]
+            moved = [(x + px * size, y + py * size) for px, py in shape.points]
             self.shapes.append(Shape(moved, shape.colour, shape.width * size, shape.detail))
         return self
 

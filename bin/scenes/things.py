@@ -9,6 +9,7 @@ from .canvas import COLOURS, INK, Colour, Figure, shade
 GLASS: Colour = (204, 230, 242)
 WOOD: Colour = (176, 122, 76)
 LEAF: Colour = (92, 156, 84)
+CREAM: Colour = (250, 224, 180)
 STEEL: Colour = (120, 124, 136)
 
 
@@ -229,7 +230,7 @@ def cake(coat: Colour = COLOURS["pink"]) -> Figure:
     f = Figure()
     for x in (-0.3, 0.0, 0.3):
         f.box(x - 0.035, 0.6, x + 0.035, 0.92, COLOURS["blue"]).oval(x, 1.0, 0.05, 0.09, COLOURS["yellow"])
-    f.box(-0.6, 0.04, 0.6, 0.62, CREAM := (250, 224, 180)).box(-0.6, 0.28, 0.6, 0.36, shade(CREAM, 0.8), detail=True)
+    f.box(-0.6, 0.04, 0.6, 0.62, CREAM).box(-0.6, 0.28, 0.6, 0.36, shade(CREAM, 0.8), detail=True)
     f.blob(
         [
             (-0.62, 0.66),

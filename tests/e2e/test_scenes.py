@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import runpy
 import subprocess
@@ -107,7 +108,7 @@ def test_one_dog_on_the_beach(scenes: Scenes) -> None:
 def test_articles_fit(scenes: Scenes) -> None:
     for caption in scenes.captions.values():
         words = caption.split()
-        for article, word in zip(words, words[1:], strict=False):
+        for article, word in itertools.pairwise(words):
             if article in ("a", "an"):
                 assert (article == "an") == (word[0] in "aeiou"), caption
 

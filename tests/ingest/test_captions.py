@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vlsearch.errors import UnreadableFile, UsageError
 from vlsearch.ingest.captions import CaptionRow, match, read_captions, read_sidecars, write_captions
 
-TWO = [CaptionRow("a.jpg", "a dog on the beach"), CaptionRow("b.jpg", "two cats, one red")]
+TWO = [CaptionRow("a.jpg", "a dog on the beach"), CaptionRow("b.jpg", "red, white")]
 
 
 def read(path: Path, content: str | bytes) -> list[CaptionRow]:
@@ -38,7 +38,7 @@ def test_coco(tmp_path: Path) -> None:
         "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
         "annotations": [
             {"image_id": 1, "id": 10, "caption": " a dog on the beach\n"},
-            {"image_id": 2, "id": 11, "caption": "two cats, one red"},
+            {"image_id": 2, "id": 11, "caption": "red, white"},
             {"image_id": 3, "id": 12, "caption": "not there"},
             {"image_id": 1, "id": 13, "caption": "ein Hund", "language": "de"},
         ],
@@ -68,25 +68,25 @@ def test_karpathy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Flickr8k.token.txt", "results_20130124.token", "captions.tsv", "captions.csv"])
 def test_token_files(tmp_path: Path, name: str) -> None:
-    content = 'a.jpg#0\ta dog on the beach\nb.jpg#4\ttwo cats, one red\n\nc#d.jpg#1\tsays "hi\n'
+    content = 'a.jpg#0\ta dog on the beach\nb.jpg#4\tred, white\n\nc#d.jpg#1\tsays "hi\n'
     assert read(tmp_path / name, content) == [*TWO, CaptionRow("c#d.jpg", 'says "hi')]
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv", 'path,caption\na.jpg,a dog on the beach\nb.jpg,"two cats, one red"\n'),
-        ("captions.txt", 'image,caption\na.jpg,a dog on the beach\nb.jpg,"two cats, one red"\n'),
-        ("a.csv", "\ufeffpath;caption\r\na.jpg;a dog on the beach\r\n\r\nb.jpg;two cats, one red\r\n"),
-        ("a.csv", '"Caption","Image_Path"\n"a dog on the beach","a.jpg"\n"two cats, one red","b.jpg"'),
-        ("a.tsv", "\ttitle\tfilepath\tneg_caption\n0\ta dog on the beach\ta.jpg\tx\n1\ttwo cats, one red\tb.jpg\ty\n"),
-        ("a.tsv", "file_name\tcaption\na.jpg\ta dog on the beach\nb.jpg\ttwo cats, one red\n"),
-        ("r.csv", "image_name| comment_number| comment\na.jpg| 0| a dog on the beach\nb.jpg| 1   two cats, one red\n"),
-        ("a.jsonl", '{"image": "a.jpg", "text": "a dog on the beach"}\n\n{"image": "b.jpg", "text": "two cats, one red"}'),
-        ("a.json", '{"img": "a.jpg", "texts": "a dog on the beach"}\n{"photo": "b.jpg", "text": "two cats, one red"}\n'),
-        ("a.json", '[{"path": "a.jpg", "captions": ["a dog on the beach"]},{"path": "b.jpg", "raw": "two cats, one red"}]'),
+        ("a.csv", 'path,caption\na.jpg,a dog on the beach\nb.jpg,"red, white"\n'),
+        ("captions.txt", 'image,caption\na.jpg,a dog on the beach\nb.jpg,"red, white"\n'),
+        ("a.csv", "\ufeffpath;caption\r\na.jpg;a dog on the beach\r\n\r\nb.jpg;red, white\r\n"),
+        ("a.csv", '"Caption","Image_Path"\n"a dog on the beach","a.jpg"\n"red, white","b.jpg"'),
+        ("a.tsv", "\ttitle\tfilepath\tneg_caption\n0\ta dog on the beach\ta.jpg\tx\n1\tred, white\tb.jpg\ty\n"),
+        ("a.tsv", "file_name\tcaption\na.jpg\ta dog on the beach\nb.jpg\tred, white\n"),
+        ("r.csv", "image_name| comment_number| comment\na.jpg| 0| a dog on the beach\nb.jpg| 1   red, white\n"),
+        ("a.jsonl", '{"image": "a.jpg", "text": "a dog on the beach"}\n\n{"image": "b.jpg", "text": "red, white"}'),
+        ("a.json", '{"img": "a.jpg", "texts": "a dog on the beach"}\n{"photo": "b.jpg", "text": "red, white"}\n'),
+        ("a.json", '[{"path": "a.jpg", "captions": ["a dog on the beach"]},{"path": "b.jpg", "raw": "red, white"}]'),
         ("a.jsonl", '\ufeff{"image": {"path": "a.jpg"}, "sentences": [{"raw": "a dog on the beach"}, {"raw": " "}]}\n'
-         '{"filename": "b.jpg", "caption": "two cats, one red", "title": "no"}\n'),
+         '{"filename": "b.jpg", "caption": "red, white", "title": "no"}\n'),
     ],
 )  # fmt: skip
 def test_tables_and_records(tmp_path: Path, name: str, content: str) -> None:
@@ -390,7 +390,7 @@ def test_other_shared_files(shared: Path) -> None:
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="timed")
-def test_matching_a_million_rows_does_not_compare_each_with_each() -> None:
+def test_matching_does_not_compare_each_with_each() -> None:
     import time
 
     photos = {f"/photos/{i % 500}/{i // 500:04}.jpg": i for i in range(50_000)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import struct
@@ -244,6 +245,30 @@ def test_a_jpeg_with_further_frames_is_a_jpeg() -> None:
     assert decode(data, SMALL).format == "JPEG"
 
 
+# pi-heif cannot write. Made by hand for this test: a HEVC picture of 48 × 32 in six PCM blocks of 16 × 16, red, green,
+# blue over white, black, yellow, with a box (irot) that turns it clockwise by a quarter. zlib, base 85.
+HEIC = zlib.decompress(
+    base64.b85decode(
+        "c-muNV30^FsVvAy%}izhg51nBLkOGEDmS$xkpTh}Gg5MjplpVM%;XXVG{9GoS&|E8F#@q%W==lXI2RC~5hBVM#lXNR3S=v1X6B{A)rtZ+sZ3B_"
+        "Mp?2Uh`BGbpr`;y&(ADK&Ii)zKnZ6?#sna90$8Wq2Zld?fBaxz;AdU{)F|%2$iw*mKS%*HNCh(p$$d~+2$Yj{Vq`><SdhdKf9+#=jKCtGJi80y"
+        "fx?C*4M0;xGK&jRp*}JIVg(=;PR`FM%1h3v04n8WU;`=R%q+?;0h+`ho>`C!3nHLDSsIy`TY%ECxhaXj5aJZnU|iqU5IDj?GKJtOg`m5kX@mn0"
+        "3V|hsU}A&e2nUp=;UWsbw1!_J95f6tnB5>U!ofhtz=DRYBOGW`2>K`l{~7?V&3nl"
+    )
+)
+
+
+def test_heic_is_read_turned_and_refused_when_cut() -> None:
+    photo = decode(HEIC, dataclasses.replace(MODEL, size=(48, 32), resize_mode="squash"))
+    assert (photo.format, photo.width, photo.height) == ("HEIF", 32, 48)
+    expected = np.array(
+        [[[250, 250, 250], [200, 30, 30]], [[20, 20, 20], [30, 200, 30]], [[200, 200, 30], [30, 30, 200]]]
+    )
+    assert np.abs(photo.pixels.astype(int) - expected.repeat(16, axis=0).repeat(16, axis=1)).max() <= 2
+    for length in np.linspace(1, len(HEIC) - 1, 20).astype(int):
+        with pytest.raises(UnreadableFile):
+            decode(HEIC[:length], SMALL)
+
+
 # Colour profiles
 
 
@@ -440,6 +465,7 @@ def hostile() -> list[tuple[str, bytes]]:
         ("jp2", encoded(array, "JPEG2000")),
         ("bmp", encoded(array, "BMP")),
         ("ico", encoded(array, "ICO")),
+        ("heic", HEIC),
         ("tga", encoded(array, "TGA")),
     ]
 

@@ -89,7 +89,7 @@ def test_thumbnails_are_small_and_upright(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I"])
 def test_every_mode_becomes_a_jpeg(tmp_path: Path, mode: str) -> None:
-    file = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    file = tmp_path / ("x.tif" if mode in {"CMYK", "I"} else "x.png")
     white = {"1": 1, "LA": (255, 0), "RGBA": (0, 0, 0, 0), "CMYK": (0, 0, 0, 0), "I;16": 65535, "I": 65535, "P": 1}
     picture = Image.new(mode, (40, 40), white.get(mode, 255))
     if mode == "P":
@@ -97,6 +97,21 @@ def test_every_mode_becomes_a_jpeg(tmp_path: Path, mode: str) -> None:
     picture.save(file)
     (shown,) = sheet(tmp_path, SheetHit(str(file), 1)).pictures()
     assert min(shown.convert("L").tobytes()) > 250
+
+
+def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
+    Image.new("I;16", (40, 40), 32768).save(tmp_path / "grey.png")
+    (shown,) = sheet(tmp_path, SheetHit(str(tmp_path / "grey.png"), 1)).pictures()
+    assert abs(shown.convert("L").getpixel((20, 20)) - 128) <= 2  # type: ignore[operator]
+
+
+def test_palettes_are_scaled_smoothly(tmp_path: Path) -> None:
+    stripes = Image.new("1", (1280, 640))
+    stripes.paste(1, (640, 0, 1280, 640))
+    stripes.paste(1, (0, 0, 321, 640))
+    stripes.convert("P").save(tmp_path / "stripes.png")
+    (shown,) = sheet(tmp_path, SheetHit(str(tmp_path / "stripes.png"), 1)).pictures()
+    assert any(30 < value < 225 for value in shown.convert("L").crop((70, 80, 90, 81)).tobytes())
 
 
 def test_names_and_texts_are_escaped(tmp_path: Path) -> None:
@@ -165,7 +180,7 @@ def test_an_enormous_picture_is_not_decoded(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
     assert "too many pixels to show here" in sheet(tmp_path, SheetHit(path, 1)).text
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6000)
-    assert len(sheet(tmp_path, SheetHit(path, 1)).pictures()) == 1
+    assert len(sheet(tmp_path, SheetHit(path, 1)).every("img")) == 1
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:

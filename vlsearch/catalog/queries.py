@@ -172,7 +172,7 @@ def move_files(c: Connection, moves: Sequence[tuple[str, str, int, int]]) -> Non
         c.execute(delete(File).where(File.path.in_(part)))
         c.execute(delete(Failure).where(Failure.path.in_(part)))
     statement = (
-        update(File.__table__)
+        update(File)
         .where(File.path == bindparam("old"))
         .values(path=bindparam("new"), size=bindparam("s"), mtime_ns=bindparam("m"), missing_since=None)
     )

@@ -149,8 +149,8 @@ def thumbnail(path: Path) -> tuple[bytes, tuple[int, int]]:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as photo:
             photo.draft("RGB", (2 * SIDE, 2 * SIDE))
-            photo.thumbnail((SIDE, SIDE))
             upright = flat(ImageOps.exif_transpose(photo))
+            upright.thumbnail((SIDE, SIDE))
             profile = photo.info.get("icc_profile") if photo.mode == "RGB" else None
     buffer = BytesIO()
     # Phones' profiles (Display P3) are half a kilobyte and keep the colours true; scanners' go to megabytes.
