@@ -99,7 +99,7 @@ def photos(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def take(library: Library, encoder: ColourEncoder) -> Callable[..., Summary]:
     """Ingests files and folders into `library`, with `encoder` or another one."""
 
@@ -126,7 +126,7 @@ class Done:
         return [json.loads(line) for line in self.text.splitlines()]
 
 
-@pytest.fixture()
+@pytest.fixture
 def cli(
     encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> Callable[..., Done]:

@@ -144,8 +144,8 @@ class Library:
         if named:
             raise FingerprintMismatch(
                 f"the library {self.path} holds vectors of {encoder.name} with fingerprint "
-                f"{named[-1].fingerprint[:12]}, this model has {encoder.fingerprint[:12]}: other weights, preprocessing "
-                "or tokenizer, so their vectors do not compare; use the same weights, or another --library"
+                f"{named[-1].fingerprint[:12]}, this model has {encoder.fingerprint[:12]}: other weights, "
+                "preprocessing or tokenizer, so their vectors do not compare; use the same weights, or another --library"
             )
         return self.model(encoder.name)
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from vlsearch.errors import UsageError
-from vlsearch.search.sheet import SIDE, Section, SheetHit, SheetPicture, printable, write_sheet
+from vlsearch.printable import printable
+from vlsearch.search.sheet import SIDE, Section, SheetHit, SheetPicture, write_sheet
 
 
 class Page(HTMLParser):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vlsearch.cli.options import library_option
-from vlsearch.cli.printing import print_json, printable, progress, warn
+from vlsearch.cli.printing import print_json, progress, warn
+from vlsearch.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

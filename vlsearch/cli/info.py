@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlsearch.cli.options import library_option
-from vlsearch.cli.printing import print_json, printable
+from vlsearch.cli.printing import print_json
+from vlsearch.printable import printable
 
 if TYPE_CHECKING:
     from vlsearch.library import Library

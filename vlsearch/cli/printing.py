@@ -10,17 +10,7 @@ from typing import Any
 
 import click
 
-
-def printable(text: str) -> str:
-    """The text with everything that could steer a terminal, or that is no character, written as an escape."""
-    return "".join(c if c.isprintable() else escaped(c) for c in text)
-
-
-def escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+from vlsearch.printable import printable
 
 
 def print_json(row: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vlsearch.cli.options import encoder_for, library_option, model_options
-from vlsearch.cli.printing import print_json, printable
+from vlsearch.cli.printing import print_json
+from vlsearch.printable import printable
 
 if TYPE_CHECKING:
     from vlsearch.search.engine import Hit

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from vlsearch.cli.options import library_option
-from vlsearch.cli.printing import print_json, printable, progress
+from vlsearch.cli.printing import print_json, progress
+from vlsearch.printable import printable
 
 
 @click.command()

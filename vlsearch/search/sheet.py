@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlsearch.errors import UsageError
+from vlsearch.printable import printable
 
 if TYPE_CHECKING:
     from PIL import Image
 
 SIDE = 320
 """longest side of a thumbnail in pixels"""
-
-JOINERS = "\u200c\u200d"
-"""invisible, but part of how some scripts and emoji are written"""
 
 
 @dataclass(frozen=True)
@@ -95,21 +92,6 @@ def render(sections: Sequence[Section], title: str) -> str:
         shown = [hit.path for hit in section.hits] + ([section.picture.path] if section.picture else [])
         tiles.update((photo, tile(photo)) for photo in shown if photo not in tiles)
     return template.render(title=title, sections=sections, tiles=tiles)
-
-
-def printable(text: str) -> str:
-    """`text` with what cannot be seen or encoded written out: line breaks, escapes, bidi marks, stray bytes."""
-    return "".join(_escape(c) if _hidden(c) else c for c in text)
-
-
-def _hidden(c: str) -> bool:
-    return unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and c not in JOINERS
-
-
-def _escape(c: str) -> str:
-    if "\udc80" <= c <= "\udcff":
-        return f"\\x{ord(c) - 0xDC00:02x}"
-    return c.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def tile(path: str) -> Tile:
