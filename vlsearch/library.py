@@ -67,7 +67,7 @@ class Library:
         self._indexes: dict[tuple[int, str], Backend] = {}
         self._lock: BaseFileLock | None = None
         self._engine: Engine | None = None
-        if not (self.path / CATALOG).exists():
+        if not self._exists():
             if not create:
                 raise LibraryNotFound(f"no library at {self.path}; `vlsearch ingest FOLDER` makes one")
             self._make_folder()
@@ -145,7 +145,7 @@ class Library:
             raise FingerprintMismatch(
                 f"the library {self.path} holds vectors of {encoder.name} with fingerprint "
                 f"{named[-1].fingerprint[:12]}, this model has {encoder.fingerprint[:12]}: other weights, "
-                "preprocessing or tokenizer, so their vectors do not compare; use the same weights, or another --library"
+                "preprocessing or tokenizer, so their vectors do not compare; use the same weights or another --library"
             )
         return self.model(encoder.name)
 
@@ -187,12 +187,13 @@ class Library:
         with self.read() as c:
             number = max((int(Path(s.file).stem) for s in queries.shards(c, model.id)), default=0) + 1
         file = f"vectors/{self.folder_of(model)}/{number:06d}.parquet"
-        sha256 = write_shard(self.path / file, np.asarray(ids, np.int64), vectors.astype(np.float16))
+        with self._writing():
+            sha256 = write_shard(self.path / file, np.asarray(ids, np.int64), vectors.astype(np.float16))
         try:
             with self.transaction() as c:
                 rows(c)
                 queries.add_shard(c, model.id, kind, file, sha256, ids)
-        except BaseException:
+        except Exception:  # an interrupt may come once the rows are committed: then the shard is left to the sweep
             (self.path / file).unlink(missing_ok=True)
             raise
 
@@ -247,7 +248,8 @@ class Library:
         self._indexes.clear()
         for model in self.models():
             for kind in ("image", "text"):
-                self.derived(model, kind).save()
+                with self._writing():
+                    self.derived(model, kind).save()
 
     @staticmethod
     def folder_of(model: ModelRow) -> str:
@@ -267,9 +269,16 @@ class Library:
             raise LibraryError("this library is closed")
         return self._engine
 
-    def _make_folder(self) -> None:
+    def _exists(self) -> bool:
         try:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            return (self.path / CATALOG).exists()
+        except OSError as error:
+            raise LibraryError(f"cannot read {self.path}: {error.strerror}") from error
+
+    def _make_folder(self) -> None:
+        ours = {LOCK, HOLDER}  # left by one that was killed before there was a catalog
+        try:
+            if self.path.is_dir() and any(file.name not in ours for file in self.path.iterdir()):
                 raise UsageError(f"{self.path} is a folder that is no library; give --library another place")
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -294,7 +303,8 @@ class Library:
             "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
-        (self.path / HOLDER).write_text(json.dumps(holder))
+        with self._writing():
+            (self.path / HOLDER).write_text(json.dumps(holder))
 
     def _holder(self) -> str:
         for _ in range(20):  # the holder may be between taking the lock and saying who it is
@@ -313,6 +323,11 @@ class Library:
         migrate.refuse_newer(current, str(self.path))
         if current == migrate.HEAD:
             return
+        if current is None and any(self.path.glob("vectors/*/*")):
+            raise LibraryDamaged(
+                f"the catalog {self.path / CATALOG} is damaged (it is empty, and there are vectors); put back a "
+                "copy of it, or move the library away and ingest again"
+            )
         if not write:
             self._take_lock()
         try:
@@ -334,6 +349,17 @@ class Library:
         for file in self.path.glob("vectors/*/*"):
             if file.relative_to(self.path).as_posix() not in named:
                 file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the file system raises into one line that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise LibraryError(
+                f"cannot write to {self.path}: {error.strerror}; run this again once that is mended, nothing stored is "
+                "lost"
+            ) from error
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

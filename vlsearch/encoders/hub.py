@@ -2,74 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vlsearch.errors import ModelUnavailable
+from vlsearch.errors import ModelUnavailable, UsageError
 
-PROBE_SECONDS = 3
+PATIENCE = 4.0
+"""seconds that a hub has for saying whether it holds a file"""
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
+T = TypeVar("T")
+
 
 def cached(repo: str, filename: str) -> Path | None:
-    """The file in the local cache, if it is there."""
+    """The file in the local cache, if it is there. UsageError for what cannot be a repository's name."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(repo, filename)
+    try:
+        found = try_to_load_from_cache(repo, filename)
+    except HFValidationError:
+        raise UsageError(f"{repo!r} cannot be a repository of a hub; write hf-hub:ORG/REPO") from None
     return Path(found) if isinstance(found, str) else None
 
 
-def fetch(name: str, repo: str, filenames: tuple[str, ...]) -> Path:
-    """The first of `filenames` that the cache or the hub has. ModelUnavailable otherwise."""
+def fetch(name: str, repo: str, filenames: tuple[str, ...], patience: float = PATIENCE) -> Path:
+    """The first of `filenames` that the cache, then the hub has; `name` is the model that they are for.
+
+    Raises ModelUnavailable after at most `patience` seconds if the hub does not answer.
+    """
     for filename in filenames:
         path = cached(repo, filename)
         if path is not None:
             return path
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    reason = ""
-    for filename in filenames:
-        try:
-            get_hf_file_metadata(hf_hub_url(repo, filename), timeout=PROBE_SECONDS)
-            return Path(hf_hub_download(repo, filename))
-        except Exception as error:
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            if not is_absent(error):
-                break
-    raise unavailable(name, f"the hub's {repo} ({reason})")
-
-
-def is_absent(error: Exception) -> bool:
-    """The hub answered, and it has no such file; another name may be there."""
-    from huggingface_hub.errors import EntryNotFoundError
-
-    return isinstance(error, EntryNotFoundError)
-
-
-def fetch_url(name: str, url: str) -> None:
-    """Check that open_clip's cache has the file at `url`, or that its server answers."""
-    if (Path("~/.cache/clip").expanduser() / url.rsplit("/", 1)[-1]).is_file():
-        return
-    from urllib.request import Request, urlopen
-
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_hub_download
 
     if constants.HF_HUB_OFFLINE:
-        raise unavailable(name, "the local cache only, as HF_HUB_OFFLINE asks")
+        raise unavailable(name, f"no hub was asked for {repo}, because HF_HUB_OFFLINE is set")
     try:
-        with urlopen(Request(url, method="HEAD"), timeout=PROBE_SECONDS):
-            return
-    except OSError as error:
-        raise unavailable(name, f"{url} ({first_line(error)})") from error
+        filename = within(patience, lambda: on_hub(repo, filenames, patience))
+        return Path(hf_hub_download(repo, filename))
+    except Exception as error:
+        raise unavailable(name, f"{constants.ENDPOINT}/{repo}: {reason(error)}") from error
+
+
+def on_hub(repo: str, filenames: tuple[str, ...], patience: float) -> str:
+    """The first of `filenames` that the repository holds."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for filename in filenames:
+        try:
+            get_hf_file_metadata(hf_hub_url(repo, filename), timeout=patience)
+            return filename
+        except EntryNotFoundError:
+            continue
+    raise FileNotFoundError(f"it holds no {' and no '.join(filenames)}, so it is no model of open_clip")
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """What `work` returns or raises; TimeoutError if that takes longer.
+
+    A thread, because the timeouts of sockets bound neither a name's resolution nor the number of addresses tried.
+    """
+    done: list[T] = []
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if done:
+        return done[0]
+    raise failed[0] if failed else TimeoutError(f"no answer within {seconds:.0f} s")
+
+
+def reason(error: Exception) -> str:
+    """Why the hub did not give a file, in a few words."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "its owner grants access on that page; then HF_TOKEN=… shows who you are"
+    if isinstance(error, RepositoryNotFoundError):
+        return "no such repository, or a private one that wants HF_TOKEN=…"
+    return first_line(error)
 
 
 def unavailable(name: str, tried: str) -> ModelUnavailable:
+    from huggingface_hub import constants
+
     return ModelUnavailable(
-        f"cannot get the weights of {name}: tried the local cache and {tried}. Ways out: `--model builtin` (comes with "
-        "vlsearch), `--weights FILE` (weights that you have), or HF_HOME=FOLDER (a cache that was filled elsewhere)"
+        f"cannot get the files of {name}: not in the cache {constants.HF_HUB_CACHE}; {tried}. Ways out: `--model builtin` "
+        "(comes with vlsearch), `--weights FILE` (weights that you have), or HF_HOME=FOLDER (a cache filled elsewhere)"
     )
 
 
