@@ -23,8 +23,8 @@ def upgrade() -> None:
         sa.Column("format", sa.String(16), nullable=False),
         sa.Column("taken_at", sa.String(32)),
         sa.Column("camera", sa.String()),
-        sa.Column("lat", sa.Float()),
-        sa.Column("lon", sa.Float()),
+        sa.Column("lat", sa.Double()),
+        sa.Column("lon", sa.Double()),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
         sa.Column("content_id", ID, nullable=False, index=True),
-        sa.Column("missing_since", sa.Float()),
+        sa.Column("missing_since", sa.Double()),
         owner("content", "content_id"),
     )
     op.create_table(
@@ -88,7 +88,7 @@ def upgrade() -> None:
     op.create_table(
         "audit_run",
         sa.Column("id", ID, primary_key=True),
-        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.Column("model_id", ID, nullable=False),
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("report", sa.JSON(), nullable=False),

@@ -36,9 +36,8 @@ def add_model(c: Connection, name: str = "m") -> int:
 
 
 def test_every_byte_of_a_path_is_kept(c: Connection) -> None:
-    names = [os.fsdecode(b"/p/" + bytes([b]) + b".jpg") for b in range(1, 256) if b != 0x2F] + [
-        "/p/ü/日本 \U0001f436.jpg"
-    ]
+    names = [os.fsdecode(b"/p/" + bytes([b]) + b".jpg") for b in range(1, 256) if b != 0x2F]
+    names.append("/p/ü/日本 \U0001f436.jpg")
     queries.add_contents(c, [content(1)])
     queries.put_files(c, [file(name, 1) for name in names])
     assert set(queries.known_files(c, None)) == set(names)
@@ -149,7 +148,7 @@ def test_captions_are_kept_once_and_in_order(c: Connection) -> None:
     assert queries.add_captions(c, [(1, "b", "en"), (1, "a", None), (1, "b", None), (2, "b", None)], "first") == 3
     assert queries.add_captions(c, [(1, "a", None), (2, "c", None)], "second") == 1
     assert queries.captions_of(c, [1, 2]) == {1: ["b", "a"], 2: ["b", "c"]}
-    assert list(queries.all_captions(c))[0] == (1, 1, "b", "first", "en")
+    assert next(queries.all_captions(c)) == (1, 1, "b", "first", "en")
     assert queries.caption_rows(c, [4]) == {4: (2, "c")}
     model = add_model(c)
     queries.add_shard(c, model, "text", "vectors/1", "s", [1, 2, 3])

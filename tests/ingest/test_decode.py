@@ -4,6 +4,8 @@ import base64
 import dataclasses
 import io
 import struct
+import subprocess
+import sys
 import threading
 import warnings
 import zlib
@@ -108,6 +110,13 @@ def test_strips_are_not_blown_up(shape: tuple[int, int], resize_mode: str) -> No
     pixels = decode(encoded(array), dataclasses.replace(MODEL, resize_mode=resize_mode)).pixels
     assert pixels.shape == (224, 224, 3)
     assert (pixels[111, 111] == 90).all()
+
+
+def test_nothing_larger_than_needed_is_made_of_a_strip() -> None:
+    for size in [(1_000_000, 1), (1, 1_000_000)]:
+        resized = decode_module._resize(Image.new("L", size), MODEL)
+        assert min(resized.size) == 224
+        assert max(resized.size) <= 224 * 16 + 224
 
 
 # Orientation
@@ -320,6 +329,8 @@ def test_an_srgb_profile_a_broken_one_and_one_of_other_pixels_change_nothing() -
     expected = decode(encoded(picture()), SMALL)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     grey = Image.fromarray(picture()).convert("L")
+    assert decode_module._to_srgb(srgb, "RGB") is None
+    assert decode_module._to_srgb(matrix_profile(DISPLAY_P3, 2.2), "RGB") is not None
     for profile in (srgb, b"no profile", srgb[:200], bytes(500)):
         assert distance(decode(encoded(picture(), icc_profile=profile), SMALL), expected) == 0
     assert distance(decode(encoded(grey, "JPEG", icc_profile=srgb), SMALL), decode(encoded(grey, "JPEG"), SMALL)) == 0
@@ -444,11 +455,12 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
 
 
 def test_a_photo_of_200_megapixels_is_within_the_limit() -> None:
-    # Over Pillow's own limit for an error (179 megapixels); one bit a pixel keeps the test small.
+    # Pillow refuses more than 179 megapixels; for a TIFF it asks once more while loading.
     width, height = 16_320, 12_240
-    data = png_header(width, height, zlib.compress((bytes(1) + b"\xaa" * (width // 8)) * height, 1))
+    data = encoded(Image.new("1", (width, height), 1), "TIFF", compression="group4")
     photo = decode(data, SMALL)
     assert (photo.width, photo.height) == (width, height)
+    assert (photo.pixels == 255).all()
 
 
 def hostile() -> list[tuple[str, bytes]]:
@@ -490,9 +502,34 @@ def test_hostile_bytes_raise_nothing_else_and_print_nothing(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), struct.error("x"), OverflowError("a\nb"), RecursionError(), KeyError(3)]
-)
+def test_a_program_without_logging_set_up_stays_quiet() -> None:
+    data = encoded(picture(8, 8), "TIFF")
+    samples = struct.pack("<HHI", 277, 3, 1)  # the tag SamplesPerPixel, and no image has that many
+    damaged = data.replace(samples + b"\x03\0", samples + b"\xff\xff")
+    assert damaged != data
+    code = f"""
+from vlsearch.encoders.base import Preprocess
+from vlsearch.ingest.decode import decode
+try:
+    decode({damaged!r}, Preprocess((32, 32), (0, 0, 0), (1, 1, 1)))
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("UnreadableFile\n", "")
+
+
+def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: Image.Image) -> None:
+        raise MemoryError
+
+    data = encoded(picture())
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(UnreadableFile, match=r"^too large for this machine's memory$"):
+        decode(data, SMALL)
+
+
+@pytest.mark.parametrize("error", [struct.error("x"), OverflowError("a\nb"), RecursionError(), KeyError(3)])
 def test_any_error_of_a_decoder_becomes_a_reason(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(_: Image.Image) -> None:
         raise error

@@ -13,9 +13,10 @@ BUSY_SECONDS = 30
 
 def connect(path: Path) -> Engine:
     """An engine on the SQLite file `path`: WAL, foreign keys on, every commit synced, transactions where we say."""
-    from sqlalchemy import create_engine, event
+    from sqlalchemy import URL, create_engine, event
 
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    url = URL.create("sqlite", database=str(path))  # written out, a `?` in a folder's name would begin its options
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def settings(connection: Any, _record: Any) -> None:

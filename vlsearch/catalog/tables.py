@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -42,8 +42,8 @@ class Content(Table):
     format: Mapped[str] = mapped_column(String(16))
     taken_at: Mapped[str | None] = mapped_column(String(32))
     camera: Mapped[str | None]
-    lat: Mapped[float | None]
-    lon: Mapped[float | None]
+    lat: Mapped[float | None] = mapped_column(Double)
+    lon: Mapped[float | None] = mapped_column(Double)
 
 
 class File(Table):
@@ -55,7 +55,7 @@ class File(Table):
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
     content_id: Mapped[int] = mapped_column(ForeignKey("content.id", ondelete="CASCADE"), index=True)
-    missing_since: Mapped[float | None]
+    missing_since: Mapped[float | None] = mapped_column(Double)
 
 
 class Failure(Table):
@@ -121,7 +121,7 @@ class AuditRun(Table):
 
     __tablename__ = "audit_run"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    at: Mapped[float]
+    at: Mapped[float] = mapped_column(Double)
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"))
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
     report: Mapped[dict[str, Any]] = mapped_column(JSON)

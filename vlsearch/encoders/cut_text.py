@@ -16,8 +16,7 @@ def can_cut(tower: Any) -> bool:
     """Whether `encode_cut` is exact for this tower: causal mask, no class token, pooled at the end of the text."""
     if getattr(tower, "cls_emb", None) is not None or getattr(tower, "attn_mask", None) is None:
         return False
-    pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
-    return pool in ("argmax", "eos")
+    return pooling(tower) in ("argmax", "eos")
 
 
 def text_tower(model: Any) -> Any:
@@ -25,9 +24,24 @@ def text_tower(model: Any) -> Any:
     return getattr(model, "text", model)
 
 
-def cut(tokens: torch.Tensor) -> torch.Tensor:
-    """Drop the columns that are padding (0) in every row of (n, context_length)."""
-    return tokens[:, : max(1, int((tokens != 0).sum(1).max()))]
+def lengths(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """How many columns of (n, context_length) each row needs: up to the token that the tower pools at.
+
+    Not the number of tokens other than 0: that is the id of "!" in CLIP's vocabulary, and not everyone's padding.
+    """
+    if pooling(tower) == "eos":
+        ends: torch.Tensor = tokens.eq(end_token(tower))
+        return ends.int().argmax(1) + 1
+    return tokens.argmax(1) + 1
+
+
+def pooling(tower: Any) -> str | None:
+    return getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
+
+
+def end_token(tower: Any) -> int:
+    """The id that "eos" pooling looks for: CLIP calls it `text_eos_id`, TextTransformer `eos_id`."""
+    return int(getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None) or 0)
 
 
 def encode_cut(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
@@ -39,9 +53,7 @@ def encode_cut(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
     x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
     x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
     x = tower.ln_final(x)
-    pool = getattr(tower, "text_pool_type", None) or tower.pool_type
-    eos = getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None)
-    x = text_global_pool(x, tokens, pool, eos_token_id=eos)
+    x = text_global_pool(x, tokens, pooling(tower), eos_token_id=end_token(tower))
     projection = tower.text_projection
     if projection is not None:
         x = projection(x) if callable(projection) else x @ projection

@@ -101,8 +101,9 @@ def unavailable(name: str, tried: str) -> ModelUnavailable:
     from huggingface_hub import constants
 
     return ModelUnavailable(
-        f"cannot get the files of {name}: not in the cache {constants.HF_HUB_CACHE}; {tried}. Ways out: `--model builtin` "
-        "(comes with vlsearch), `--weights FILE` (weights that you have), or HF_HOME=FOLDER (a cache filled elsewhere)"
+        f"cannot get the files of {name}: not in the cache {constants.HF_HUB_CACHE}; {tried}. Ways out: "
+        "`--model builtin` (comes with vlsearch), `--weights FILE` (weights that you have), or HF_HOME=FOLDER (a cache "
+        "filled elsewhere)"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vlsearch.encoders.base import Preprocess
-from vlsearch.encoders.cut_text import can_cut, cut, encode_cut, text_tower
+from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TEXT_BATCH = 256
 IMAGE_BATCH = 64
+LETTERS_PER_TOKEN = 50
+"""more than any vocabulary's longest entry has"""
 
 
 class OpenClipEncoder:
@@ -49,48 +51,66 @@ class OpenClipEncoder:
         self.dim = self.embed_texts(["a"]).shape[1]
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import numpy as np
         import torch
 
         height, width = self.preprocess.size
         if pixels.shape[1:] != (height, width, 3) or pixels.dtype.name != "uint8":
             raise ValueError(f"pixels must be uint8 (n, {height}, {width}, 3), got {pixels.dtype} {pixels.shape}")
+        if len(pixels) == 0:
+            return self._none()
         with torch.inference_mode():
             parts = []
-            for batch in torch.split(torch.from_numpy(pixels), IMAGE_BATCH):
+            for batch in torch.split(torch.from_numpy(np.require(pixels, requirements=("C", "W"))), IMAGE_BATCH):
                 x = batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
                 x = x.sub_(self._mean).div_(self._std).to(self._dtype, memory_format=torch.channels_last)
                 parts.append(self._model.encode_image(x).float())
             return self._unit(parts)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts go through the tower sorted by length, each batch cut to its longest."""
+        """Texts go through the tower sorted by length, each batch cut to its longest, where that is exact."""
         import torch
 
+        if not texts:
+            return self._none()
+        limit = LETTERS_PER_TOKEN * self.context_length
         with torch.inference_mode():
-            tokens = self._tokenizer(list(texts))
-            lengths = (tokens != 0).sum(1)
-            order = torch.argsort(lengths, descending=True, stable=True)
+            tokens = self._tokenizer([plain(text, limit) for text in texts])
+            if self._tower is None:
+                return self._unit(
+                    [
+                        self._model.encode_text(batch.to(self.device)).float()
+                        for batch in torch.split(tokens, TEXT_BATCH)
+                    ]
+                )
+            columns = lengths(self._tower, tokens)
+            order = torch.argsort(columns, descending=True, stable=True)
             parts = []
-            for part in torch.split(tokens[order], TEXT_BATCH):
-                batch = part.to(self.device)
-                if self._tower is not None:
-                    parts.append(encode_cut(self._tower, cut(batch)).float())
-                else:
-                    parts.append(self._model.encode_text(batch).float())
-            rows = self._unit(parts)
-            back = torch.empty_like(order)
-            back[order] = torch.arange(len(order))
-            unsorted: NDArray[np.float32] = rows[back.numpy()]
-            return unsorted
+            for part in torch.split(order, TEXT_BATCH):
+                batch = tokens[part, : int(columns[part[0]])]
+                parts.append(encode_cut(self._tower, batch.to(self.device)).float())
+            rows = torch.empty_like(torch.cat(parts))
+            rows[order.to(rows.device)] = torch.cat(parts)
+            return self._unit([rows])
 
     def _unit(self, parts: list[torch.Tensor]) -> NDArray[np.float32]:
-        import numpy as np
         import torch
 
-        if not parts:
-            return np.empty((0, self.dim), np.float32)
         rows: NDArray[np.float32] = torch.nn.functional.normalize(torch.cat(parts), dim=-1).cpu().numpy()
         return rows
+
+    def _none(self) -> NDArray[np.float32]:
+        import numpy as np
+
+        return np.empty((0, self.dim), np.float32)
+
+
+def plain(text: str, limit: int) -> str:
+    """`text` with U+FFFD for what is no character, as tokenizers written in Rust refuse it; what is beyond `limit`
+    letters, and so beyond every context, is left out: a tokenizer takes minutes for a word of 100,000 letters."""
+    if len(text) > limit:
+        text = " ".join(text.split())[:limit]
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def preprocess_of(model: Any) -> Preprocess:
@@ -110,13 +130,17 @@ def preprocess_of(model: Any) -> Preprocess:
 
 
 def fingerprint(model: torch.nn.Module, preprocess: Preprocess, tokenizer: Any) -> str:
-    """sha256 over the weights (names, shapes, values as loaded), the preprocessing, and what the tokenizer makes of a
-    few lines that tell tokenizers apart."""
+    """sha256 over the weights (names, shapes, values as loaded), the activation, the preprocessing, and what the
+    tokenizer makes of a few lines that tell tokenizers apart.
+
+    The activation, because QuickGELU and GELU take the same weights and give other vectors.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(json.dumps(asdict(preprocess), sort_keys=True).encode())
+        digest.update(tensor.detach().cpu().reshape(-1).numpy())
+    quick = any(type(module).__name__ == "QuickGELU" for module in model.modules())
+    digest.update(json.dumps({"quick_gelu": quick, **asdict(preprocess)}, sort_keys=True).encode())
     probes = ["a photo of a dog", "Straße 東京 собака, don't — 42!", "word " * 200]
-    digest.update(tokenizer(probes).numpy().tobytes())
+    digest.update(tokenizer(probes).numpy())
     return digest.hexdigest()

@@ -43,7 +43,7 @@ class DerivedIndex:
         self.manifest_file = root / "index" / f"{stem}.json"
 
     def open(self) -> Backend:
-        """The index over all shards; those that the file lacks are added in memory."""
+        """The index over all shards; those that the file lacks are added in memory, forgotten vectors taken out."""
         from vlsearch.vectors.faiss_backend import FaissBackend
 
         backend: Backend | None = None
@@ -51,7 +51,9 @@ class DerivedIndex:
         if self.file.exists() or self.manifest_file.exists():
             try:
                 backend, held = self._load_twice()
+                self._drop_dead(backend, held)
             except LibraryDamaged as error:
+                backend, held = None, set()
                 log.warning("index %s does not match its shards: %s; rebuilding it", self.stem, error)
         if backend is None:
             backend = FaissBackend.create(self.dim, recipe_for(sum(s.live_count for s in self.shards)))
@@ -108,12 +110,23 @@ class DerivedIndex:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise LibraryDamaged("its checksum differs")
         backend = FaissBackend.load(data, self.dim)
-        live = sum(s.live_count for s in self.shards if held.get(s.file) == s.sha256)
-        if not backend.count == count == live or not held.keys() <= {s.file for s in self.shards}:
-            raise LibraryDamaged(f"it holds {backend.count} vectors, its shards hold {live}")
+        if not held.items() <= {(s.file, s.sha256) for s in self.shards}:
+            raise LibraryDamaged("it holds shards that are no longer there")
+        if backend.count != count:
+            raise LibraryDamaged(f"it holds {backend.count} vectors, its manifest says {count}")
         if recipe != recipe_for(sum(s.live_count for s in self.shards)).name:
             raise LibraryDamaged("its size asks for another recipe")
         return backend, set(held)
+
+    def _drop_dead(self, backend: Backend, held: set[str]) -> None:
+        """Take out what was forgotten since the index was written."""
+        shards = [s for s in self.shards if s.file in held]
+        count = sum(s.live_count for s in shards)
+        if backend.count > count:
+            live = [s.live() for s in shards]
+            backend.remove(np.setdiff1d(backend.ids(), np.concatenate(live)))
+        if backend.count != count:
+            raise LibraryDamaged(f"it holds {backend.count} vectors, its shards hold {count}")
 
     def _load_twice(self) -> tuple[Backend, set[str]]:
         try:

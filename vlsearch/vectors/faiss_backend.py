@@ -82,8 +82,13 @@ class FaissBackend:
         k = min(k, visible)
         if k < 1:
             return np.empty((len(xq), 0), np.float32), np.empty((len(xq), 0), np.int64)
-        D, I = self._index.search(np.ascontiguousarray(xq, dtype=np.float32), k, params=params)  # noqa: E741
-        order = np.lexsort((I, -D), axis=1)
+        xq = np.ascontiguousarray(xq, dtype=np.float32)
+        wanted = min(k + 1, visible)
+        D, I = self._index.search(xq, wanted, params=params)  # noqa: E741
+        while wanted < visible and (D[:, -1] == D[:, k - 1]).any():  # FAISS cuts through equal scores anywhere
+            wanted = min(2 * wanted, visible)
+            D, I = self._index.search(xq, wanted, params=params)  # noqa: E741
+        order = np.lexsort((I, -D), axis=1)[:, :k]
         return np.take_along_axis(D, order, axis=1), np.take_along_axis(I, order, axis=1)
 
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
