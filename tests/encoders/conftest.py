@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def random_model(arch: str, seed: int = 0, **options: Any) -> Any:
         if parameter.ndim > 1:
             parameter.normal_(std=0.08)
     return model
+
+
+@cache
+def tokenizer_of(arch: str) -> Any:
+    """open_clip takes a third of a second for it."""
+    return open_clip.get_tokenizer(arch)
 
 
 @pytest.fixture

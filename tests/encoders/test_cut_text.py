@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 
-from tests.encoders.conftest import random_model
+from tests.encoders.conftest import random_model, tokenizer_of
 from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
 
 CAPTIONS = ["", "a dog", "wow!🙂", "!÷", "two people on a bench, the sea behind them", "word " * 200]
@@ -23,7 +23,7 @@ def cut_features(model: Any, tokens: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("arch", ["tiny", "tiny-custom", "tiny-quickgelu"])
 def test_cut_equals_whole(arch: str) -> None:
     model = random_model(arch)
-    tokens = open_clip.get_tokenizer(arch)(CAPTIONS[:-1])
+    tokens = tokenizer_of(arch)(CAPTIONS[:-1])
     whole = model.encode_text(tokens)
     assert int(lengths(text_tower(model), tokens).max()) < 20
     torch.testing.assert_close(cut_features(model, tokens), whole, atol=4e-6, rtol=1e-5)
@@ -31,13 +31,13 @@ def test_cut_equals_whole(arch: str) -> None:
 
 
 def test_a_length_counts_the_exclamation_mark_whose_id_is_0() -> None:
-    tokens = open_clip.get_tokenizer("tiny")(["wow!🙂", "a dog", ""])
+    tokens = tokenizer_of("tiny")(["wow!🙂", "a dog", ""])
     assert tokens[0, :5].tolist().count(0) == 1
     assert lengths(random_model("tiny"), tokens).tolist() == [5, 4, 2]
 
 
 def test_a_text_of_the_whole_context_is_not_cut() -> None:
-    tokens = open_clip.get_tokenizer("tiny")(CAPTIONS)
+    tokens = tokenizer_of("tiny")(CAPTIONS)
     assert int(lengths(random_model("tiny"), tokens).max()) == 77
 
 
@@ -79,7 +79,7 @@ def test_which_towers_may_be_cut(arch: str, cuttable: bool) -> None:
 @pytest.mark.parametrize("arch", ["tiny-last", "tiny-open"])
 def test_cutting_the_others_would_be_wrong(arch: str) -> None:
     model = random_model(arch)
-    tokens = open_clip.get_tokenizer(arch)(CAPTIONS[:-1])
+    tokens = tokenizer_of(arch)(CAPTIONS[:-1])
     whole = model.encode_text(tokens)
     tower = text_tower(model)
     short = tokens[:, :20]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.encoders.conftest import random_model
+from tests.encoders.conftest import random_model, tokenizer_of
 from vlsearch.encoders.openclip import LETTERS_PER_TOKEN, OpenClipEncoder, fingerprint, preprocess_of
 
 TEXTS = [
@@ -27,7 +27,7 @@ TEXTS = [
 
 def wrap(arch: str, precision: str = "fp32", seed: int = 0, model: Any = None) -> OpenClipEncoder:
     model = copy.deepcopy(model) if model is not None else random_model(arch, seed)
-    return OpenClipEncoder(model, open_clip.get_tokenizer(arch), arch, {"name": arch}, precision, "cpu")
+    return OpenClipEncoder(model, tokenizer_of(arch), arch, {"name": arch}, precision, "cpu")
 
 
 def photos(n: int, size: int = 32) -> NDArray[np.uint8]:
@@ -63,7 +63,7 @@ def test_images_equal_those_of_open_clip(arch: str) -> None:
 def test_texts_equal_those_of_open_clip(arch: str) -> None:
     model = random_model(arch)
     with torch.inference_mode():
-        expected = normalised(model.encode_text(open_clip.get_tokenizer(arch)(TEXTS)))
+        expected = normalised(model.encode_text(tokenizer_of(arch)(TEXTS)))
     found = wrap(arch, model=model).embed_texts(TEXTS)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() <= 1e-5
@@ -114,7 +114,7 @@ def test_a_word_of_100000_letters_takes_no_minutes() -> None:
 
 
 def test_no_entry_of_the_vocabulary_is_longer_than_what_is_kept_for_a_token() -> None:
-    vocabulary = open_clip.get_tokenizer("tiny").encoder
+    vocabulary = tokenizer_of("tiny").encoder
     assert max(len(entry) for entry in vocabulary if not entry.startswith("<")) < LETTERS_PER_TOKEN
 
 
@@ -168,7 +168,7 @@ def test_preprocessing_is_the_models_own() -> None:
 
 
 def print_of(model: Any, tokenizer: Any = None) -> str:
-    return fingerprint(model, preprocess_of(model), tokenizer or open_clip.get_tokenizer("tiny"))
+    return fingerprint(model, preprocess_of(model), tokenizer or tokenizer_of("tiny"))
 
 
 def test_a_fingerprint_is_the_same_for_the_same_model_at_any_precision() -> None:

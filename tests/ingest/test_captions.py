@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlsearch.errors import UnreadableFile, UsageError
-from vlsearch.ingest.captions import CaptionRow, match, read_captions, read_sidecars, write_captions
+from vlsearch.ingest.captions import CaptionRow, match, read_captions, read_sidecars
+from vlsearch.ingest.export import write_captions
 
 TWO = [CaptionRow("a.jpg", "a dog on the beach"), CaptionRow("b.jpg", "red, white")]
 

@@ -576,12 +576,13 @@ def test_large_photos_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
         assert len(list(pool.map(lambda data: decode(data, SMALL), [encoded(picture())] * 8))) == 8
 
 
-def test_pillows_settings_are_put_back() -> None:
+def test_pillows_settings_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12_345)
+    filters = list(warnings.filters)
     decode(encoded(picture()), SMALL)
-    limit, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda data: decode(data, SMALL), [encoded(picture(), "TIFF")] * 20))
     with pytest.raises(UnreadableFile):
         decode(b"x", SMALL)
-    assert limit == Image.MAX_IMAGE_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == 12_345
     assert filters == list(warnings.filters)

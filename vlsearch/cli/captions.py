@@ -98,7 +98,8 @@ def export(target: Path, library_path: Path | None) -> int:
       vlsearch captions export captions.jsonl
     """
     from vlsearch.catalog import queries
-    from vlsearch.ingest.captions import CaptionRow, write_captions
+    from vlsearch.ingest.captions import CaptionRow
+    from vlsearch.ingest.export import write_captions
     from vlsearch.library import open_library
 
     with open_library(library_path) as library, library.read() as c:

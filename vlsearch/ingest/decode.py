@@ -15,9 +15,8 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +24,7 @@ import numpy as np
 
 from vlsearch.encoders.base import Preprocess
 from vlsearch.errors import UnreadableFile
+from vlsearch.ingest import exif
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,9 +43,6 @@ FORMATS = (
 )
 """Pillow's names, in the order they are tried: those with a magic number first. EPS is not among them because Pillow
 hands it to Ghostscript, which runs what the file says."""
-
-_ORIENTATION, _MAKE, _MODEL, _EXIF_IFD, _GPS_IFD = 0x0112, 0x010F, 0x0110, 0x8769, 0x8825
-_TAKEN_AT, _TAKEN_OFFSET = 0x9003, 0x9011
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,20 +92,20 @@ def _decode(data: bytes, preprocess: Preprocess) -> Photo:
     icc = image.info.get("icc_profile")
     with _one_large_at_a_time if math.prod(image.size) > LARGE_PIXELS else contextlib.nullcontext():
         image.load()
-        exif = _exif(image)
-        orientation = _orientation(exif)
+        tags = exif.read(image)
+        orientation = exif.orientation(tags)
         upright = _upright(_plain(image), orientation)
         small = _crop_centre(_resize(upright, preprocess), preprocess)
     if orientation >= 5:
         width, height = height, width
-    lat, lon = _position(_ifd(exif, _GPS_IFD))
+    lat, lon = exif.position(tags)
     return Photo(
         pixels=np.array(_pad(_srgb(small, icc), preprocess)),
         width=width,
         height=height,
         format=image.format or "",
-        taken_at=_taken_at(_ifd(exif, _EXIF_IFD)),
-        camera=_camera(exif),
+        taken_at=exif.taken_at(tags),
+        camera=exif.camera(tags),
         lat=lat,
         lon=lon,
     )
@@ -221,30 +218,10 @@ def _reason(error: Exception) -> str:
 
 def _draft(image: ImageFile.ImageFile, preprocess: Preprocess) -> None:
     """Let the JPEG decoder shrink, to no less than twice what `_resize` will ask for in both directions."""
-    swapped = _orientation(_exif(image)) >= 5
+    swapped = exif.orientation(exif.read(image)) >= 5
     width, height = image.size[::-1] if swapped else image.size
     rows, columns = _resized(height, width, preprocess)
     image.draft(None, (2 * rows, 2 * columns) if swapped else (2 * columns, 2 * rows))
-
-
-def _exif(image: ImageFile.ImageFile) -> Mapping[int, Any]:
-    try:
-        return image.getexif()
-    except Exception:
-        return {}
-
-
-def _ifd(exif: Mapping[int, Any], tag: int) -> Mapping[int, Any]:
-    try:
-        return cast("Image.Exif", exif).get_ifd(tag)
-    except Exception:
-        return {}
-
-
-def _orientation(exif: Mapping[int, Any]) -> int:
-    """1 (upright) to 8; a TIFF comes upright, and without the tag, from Pillow."""
-    value = exif.get(_ORIENTATION)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
@@ -368,41 +345,3 @@ def _to_srgb(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         if int(np.abs(change).max()) <= 2:
             return None
     return transform
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value or "")).split())
-
-
-def _taken_at(exif_ifd: Mapping[int, Any]) -> str | None:
-    try:
-        taken = datetime.strptime(_text(exif_ifd.get(_TAKEN_AT))[:19], "%Y:%m:%d %H:%M:%S").isoformat()
-    except ValueError:
-        return None
-    offset = _text(exif_ifd.get(_TAKEN_OFFSET))
-    return taken + offset if re.fullmatch(r"[+-](0\d|1[0-4]):[0-5]\d", offset) else taken
-
-
-def _camera(exif: Mapping[int, Any]) -> str | None:
-    make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
-    repeated = make and model.casefold().startswith(make.split()[0].casefold())
-    return (model if repeated else f"{make} {model}".strip())[:100] or None
-
-
-def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
-    lat, lon = _degrees(gps.get(2), gps.get(1), "S", 90), _degrees(gps.get(4), gps.get(3), "W", 180)
-    # Cameras without a fix write zeros; the sea there has few photos to lose.
-    return (lat, lon) if lat is not None and lon is not None and (lat or lon) else (None, None)
-
-
-def _degrees(parts: Any, reference: Any, negative: str, limit: int) -> float | None:
-    try:
-        degrees, minutes, seconds = (float(part) for part in parts)
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    value = degrees + minutes / 60 + seconds / 3600
-    if not 0 <= value <= limit:
-        return None
-    return -value if _text(reference).upper() == negative else value
