@@ -10,10 +10,12 @@ PHOTOS ?=
 install: $(VENV)/installed
 
 $(VENV)/installed: setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" wheel
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[demo,dev]"
-	touch $@
+	@echo "Installing into $(VENV): a few minutes, several GB (torch with its libraries)"
+	@$(PYTHON) -c 'import sys; sys.exit("vlsearch needs Python 3.10 or newer: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip "setuptools>=77" wheel
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[demo,dev]"
+	@touch $@
 
 demo: install
 	@$(BIN)/python bin/demo $(if $(PHOTOS),--photos "$(PHOTOS)")
@@ -30,7 +32,7 @@ wheel: install
 	$(BIN)/python -m build --wheel --no-isolation
 
 bench: install
-	@bin/bench --list && bin/bench all
+	@bin/bench all
 
 clean:
 	rm -rf $(VENV) build dist demo-out *.egg-info

@@ -21,6 +21,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "tiny-quickgelu": {"quick_gelu": True},
     "tiny-64": {"vision_cfg": {**VISION, "image_size": 64}},
     "tiny-deep": {"vision_cfg": {**VISION, "layers": 3}},
+    "tiny-wide": {"vision_cfg": {**VISION, "width": 96}, "text_cfg": {**TEXT, "width": 96}},
     "tiny-last": {
         "custom_text": True,
         "text_cfg": {**TEXT, "no_causal_mask": True, "pool_type": "last"},

@@ -443,7 +443,7 @@ class Growing(io.FileIO):
         data = super().read(size)
         if Growing.times:
             Growing.times -= 1
-            with open(self.name, "ab", opener=lambda p, f: os.open(p, f)) as handle:
+            with Path(os.fsdecode(self.name)).open("ab") as handle:
                 handle.write(b"more")
         return data
 

@@ -69,6 +69,8 @@ def main() -> None:
     import logging
     import os
 
+    from vlsearch.cli.printing import warn
+
     logging.basicConfig(format="vlsearch: %(message)s", level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -79,13 +81,22 @@ def main() -> None:
     except click.exceptions.Abort:
         click.echo("vlsearch: interrupted; what was committed is kept, the same command goes on", err=True)
         sys.exit(130)
-    except click.ClickException as error:
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # since click 8.2
         error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+        warn(" ".join(error.format_message().split()).removesuffix(".") + hint)
         sys.exit(error.exit_code)
     except VlsearchError as error:
-        click.echo(f"vlsearch: {error}", err=True)
+        warn(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds no pipe
-        sys.exit(0)
+    except OSError as error:
+        if error.filename is None:  # stdout itself: the flush at exit must not fail once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        warn(": ".join(str(part) for part in (error.strerror or error, error.filename) if part is not None))
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

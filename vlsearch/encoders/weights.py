@@ -54,21 +54,21 @@ def position_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def other_positions(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """ "image size" or "context length" if the model has position embeddings of another shape."""
+    """What differs, "image size", "context length" or "width", if the position embeddings in a file do; else None."""
     own = {POSITIONS[key]: tuple(t.shape) for key, t in model.state_dict().items() if key in POSITIONS}
     for key, shape in shapes.items():
         what = POSITIONS[key.removeprefix("module.")]
-        if what in own and own[what] != shape and own[what][-1:] == shape[-1:]:
-            return what
+        if what in own and own[what] != shape:
+            return what if own[what][-1:] == shape[-1:] else "width"
     return None
 
 
 def problem(error: Exception, name: str) -> str:
     """What is wrong with a file that could not be loaded."""
     text = str(error)
-    if "TorchScript" in text or "Unsupported" in text:
+    if "TorchScript" in text or "Unsupported global" in text or "Unsupported class" in text:
         return "holds a program, which vlsearch does not run; save the weights alone, as .safetensors"
     if text.startswith("Error(s) in loading state_dict"):
         detail = text.splitlines()[1].strip() if "\n" in text else text
         return f"does not fit {name}: {detail[:160]}"
-    return f"is damaged or no file of weights ({first_line(error)})"
+    return f"is damaged, or holds no weights of {name} ({first_line(error)})"

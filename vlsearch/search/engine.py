@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlsearch.catalog import queries
-from vlsearch.errors import UsageError
+from vlsearch.errors import UnreadableFile, UsageError
 from vlsearch.ingest.decode import decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sqlalchemy import Connection
 
     from vlsearch.catalog.queries import ModelRow
     from vlsearch.encoders.base import Encoder
@@ -61,7 +62,10 @@ class Engine:
             data = file.read_bytes()
         except OSError as error:
             raise UsageError(f"cannot read {file}: {error.strerror}") from error
-        photo = decode(data, self.encoder.preprocess)
+        try:
+            photo = decode(data, self.encoder.preprocess)
+        except UnreadableFile as error:
+            raise UnreadableFile(f"cannot read {file}: {error}; ask with another photo") from error
         return self.vector(self.encoder.embed_images(photo.pixels[None])[0], k, **options)
 
     def vector(
@@ -70,30 +74,31 @@ class Engine:
         """The nearest to a unit vector (d,): always k of them where there are k, fewer only with `min_score`."""
         if k < 1:
             raise UsageError(f"-k must be at least 1, not {k}")
+        if to not in ("photos", "captions"):
+            raise UsageError(f'to="{to}" is neither "photos" nor "captions"')
         kind = queries.TEXT if to == "captions" else queries.IMAGE
         index = self.library.index(self.model, kind)
-        with self.library.read() as c:
+        with self.library.read() as c:  # one state of the catalog for all of it: an ingest may be running
             hidden = queries.hidden_contents(c)
             if kind == queries.TEXT:
                 hidden = queries.captions_in(c, hidden)
-        D, I = index.search(xq[None], k, hidden)  # noqa: E741
-        keep = D[0] >= (-np.inf if min_score is None else min_score)
-        return self._hits(D[0][keep], I[0][keep], kind)
+            D, I = index.search(xq[None], k, hidden)  # noqa: E741
+            keep = D[0] >= (-np.inf if min_score is None else min_score)
+            return hits(c, D[0][keep], I[0][keep], kind)
 
-    def _hits(self, scores: NDArray[np.float32], ids: NDArray[np.int64], kind: str) -> list[Hit]:
-        with self.library.read() as c:
-            found = queries.caption_rows(c, ids.tolist()) if kind == queries.TEXT else {}
-            content_ids = [found[i][0] if found else i for i in ids.tolist()]
-            paths = queries.paths_of(c, content_ids, missing=False)
-            captions = queries.captions_of(c, content_ids)
-        return [
-            Hit(
-                rank,
-                float(score),
-                paths[content_id][0],
-                content_id,
-                tuple(captions.get(content_id, ())),
-                found[item][1] if found else None,
-            )
-            for rank, (score, item, content_id) in enumerate(zip(scores, ids.tolist(), content_ids, strict=True), 1)
-        ]
+
+def hits(c: Connection, scores: NDArray[np.float32], ids: NDArray[np.int64], kind: str) -> list[Hit]:
+    """Scores (n,) and ids (n,) of photos or captions with what the catalog knows of them.
+
+    What was forgotten since the index was read is left out.
+    """
+    found = queries.caption_rows(c, ids.tolist()) if kind == queries.TEXT else {i: (i, None) for i in ids.tolist()}
+    content_ids = [content_id for content_id, _ in found.values()]
+    paths = queries.paths_of(c, content_ids, missing=False)
+    captions = queries.captions_of(c, content_ids)
+    shown = [(score, *found[i]) for score, i in zip(scores, ids.tolist(), strict=True) if i in found]
+    shown = [(score, content_id, text) for score, content_id, text in shown if content_id in paths]
+    return [
+        Hit(rank, float(score), paths[content_id][0], content_id, tuple(captions.get(content_id, ())), text)
+        for rank, (score, content_id, text) in enumerate(shown, 1)
+    ]
