@@ -127,6 +127,14 @@ def test_a_hub_that_never_answers(server: Any) -> None:
     assert hub.PATIENCE < 4.5
 
 
+def test_a_program_does_not_wait_for_a_hub_that_it_has_given_up(server: Any, tmp_path: Path) -> None:
+    server.behaviour = "never"
+    script = "from vlsearch.encoders import hub\nhub.fetch('a model', 'org/own', hub.WEIGHTS, 0.2)"
+    start = time.perf_counter()
+    assert "no answer within" in run(server, tmp_path, "-c", script).stderr
+    assert time.perf_counter() - start < 3
+
+
 def test_a_resolver_that_never_answers(monkeypatch: pytest.MonkeyPatch, server: Any) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: server.release.wait(30))
     assert "no answer within" in refused(lambda: fetch(0.3))
@@ -185,7 +193,7 @@ def test_every_kind_of_name_gets_there(name: str, server: Any) -> None:
 
 def test_the_default_is_refused_before_open_clip_is_imported(server: Any, tmp_path: Path) -> None:
     server.behaviour = 500
-    script = "from vlsearch.encoders import registry\ntry: registry.load()\nfinally: import sys; print('torch' in sys.modules)"
+    script = "import sys, vlsearch\ntry: vlsearch.load_model()\nfinally: print('torch' in sys.modules)"
     assert run(server, tmp_path, "-c", script).stdout == "False\n"
 
 

@@ -77,13 +77,14 @@ def test_the_name_shows_the_file_and_the_source_finds_it_again(save: Save, monke
 
 
 def test_a_pickle_with_a_program_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
-    mark = tmp_path / "was-run"
-    for n, write in enumerate((torch.save, lambda what, file: file.write_bytes(pickle.dumps(what)))):
-        file = tmp_path / f"{n}.pt"
-        write({"visual.proj": Program(mark)}, file)
-        assert "holds a program, which vlsearch does not run" in refused("tiny", file)
-        assert str(file) in refused("tiny", file)
+    mark, file = tmp_path / "was-run", tmp_path / "weights.pt"
+    torch.save({"visual.proj": Program(mark)}, file)
+    assert f"{file} holds a program, which vlsearch does not run" in refused("tiny", file)
+    file.write_bytes(pickle.dumps({"visual.proj": Program(mark)}))
+    assert "holds more than weights, which vlsearch does not read" in refused("tiny", file)
     assert not mark.exists()
+    pickle.loads(file.read_bytes())
+    assert mark.exists(), "the file must be able to do what is refused"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -132,7 +133,7 @@ def test_a_file_that_was_cut_is_refused(file: str, share: float, save: Save) -> 
 @pytest.mark.parametrize("file", ["weights.safetensors", "weights.pt"])
 def test_what_is_no_file_of_weights_is_refused(file: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(b"<!DOCTYPE html> not found " * 100)
-    assert "is damaged, or holds no weights of tiny" in refused("tiny", tmp_path / file)
+    assert "is damaged, or holds" in refused("tiny", tmp_path / file)
 
 
 def test_a_list_in_a_file_is_refused(tmp_path: Path) -> None:

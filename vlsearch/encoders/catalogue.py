@@ -55,12 +55,12 @@ def built_in() -> dict[str, Any]:
 
 def in_hub_cache() -> list[dict[str, Any]]:
     """Models of open_clip in Hugging Face's cache: `ARCH/tag` for the recommended ones, else `hf-hub:ORG/REPO`."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     names = {repo_of(row): row["name"] for row in recommended()}
     rows = []
     try:
-        repos = scan_cache_dir().repos
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     for repo in sorted(repos, key=lambda repo: repo.repo_id):
@@ -79,9 +79,9 @@ def in_hub_cache() -> list[dict[str, Any]]:
     return rows
 
 
-def in_clip_cache(folder: Path = CLIP_CACHE) -> list[dict[str, Any]]:
-    """Weights in `folder` that `--weights` reads; TorchScript archives, which are programs, are left out."""
-    files = [file for file in sorted(folder.expanduser().glob("*.pt")) if file.is_file() and not is_program(file)]
+def in_clip_cache() -> list[dict[str, Any]]:
+    """Weights in CLIP_CACHE that `--weights` reads; TorchScript archives, which are programs, are left out."""
+    files = [file for file in sorted(CLIP_CACHE.expanduser().glob("*.pt")) if file.is_file() and not is_program(file)]
     note = "give --weights its path, and --model the ARCH/tag in its name"
     return [
         {"name": file.name, "where": [CACHE], "bytes": file.stat().st_size, "path": str(file), "note": note}

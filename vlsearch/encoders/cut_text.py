@@ -46,14 +46,14 @@ def end_token(tower: Any) -> int:
 
 def encode_cut(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
     """(n, length) token ids, length ≤ context_length, to (n, d) text features, not normalised."""
-    from open_clip.transformer import text_global_pool
+    import torch
 
     length = tokens.shape[1]
     dtype = tower.transformer.get_cast_dtype()
     x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[:length].to(dtype)
     x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
     x = tower.ln_final(x)
-    x = text_global_pool(x, tokens, pooling(tower), eos_token_id=end_token(tower))
+    x = x[torch.arange(len(x), device=x.device), lengths(tower, tokens) - 1]
     projection = tower.text_projection
     if projection is not None:
         x = projection(x) if callable(projection) else x @ projection

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from vlsearch.errors import ModelUnavailable, UsageError
 
-PATIENCE = 4.0
+PATIENCE = 3.5
 """seconds that a hub has for saying whether it holds a file"""
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -44,20 +44,20 @@ def fetch(name: str, repo: str, filenames: tuple[str, ...], patience: float = PA
     if constants.HF_HUB_OFFLINE:
         raise unavailable(name, f"no hub was asked for {repo}, because HF_HUB_OFFLINE is set")
     try:
-        filename = within(patience, lambda: on_hub(repo, filenames, patience))
+        filename = within(patience, lambda: on_hub(repo, filenames))
         return Path(hf_hub_download(repo, filename))
     except Exception as error:
         raise unavailable(name, f"{constants.ENDPOINT}/{repo}: {reason(error)}") from error
 
 
-def on_hub(repo: str, filenames: tuple[str, ...], patience: float) -> str:
+def on_hub(repo: str, filenames: tuple[str, ...]) -> str:
     """The first of `filenames` that the repository holds."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
     for filename in filenames:
         try:
-            get_hf_file_metadata(hf_hub_url(repo, filename), timeout=patience)
+            get_hf_file_metadata(hf_hub_url(repo, filename))
             return filename
         except EntryNotFoundError:
             continue
@@ -83,7 +83,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     thread.join(seconds)
     if done:
         return done[0]
-    raise failed[0] if failed else TimeoutError(f"no answer within {seconds:.0f} s")
+    raise failed[0] if failed else TimeoutError(f"no answer within {seconds:g} s")
 
 
 def reason(error: Exception) -> str:

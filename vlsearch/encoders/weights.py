@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from vlsearch.encoders.hub import first_line
@@ -68,6 +69,8 @@ def problem(error: Exception, name: str) -> str:
     text = str(error)
     if "TorchScript" in text or "Unsupported global" in text or "Unsupported class" in text:
         return "holds a program, which vlsearch does not run; save the weights alone, as .safetensors"
+    if isinstance(error, UnpicklingError):
+        return "is damaged, or holds more than weights, which vlsearch does not read; .safetensors holds nothing else"
     if text.startswith("Error(s) in loading state_dict"):
         detail = text.splitlines()[1].strip() if "\n" in text else text
         return f"does not fit {name}: {detail[:160]}"
