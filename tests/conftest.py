@@ -100,6 +100,17 @@ def photos(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def permissions(tmp_path: Path) -> None:
+    """Skips the test where permissions do not bind, as for root."""
+    closed = tmp_path / "closed"
+    closed.touch()
+    closed.chmod(0)
+    if os.access(closed, os.R_OK):
+        pytest.skip("root may read everything")
+    closed.unlink()
+
+
+@pytest.fixture
 def take(library: Library, encoder: ColourEncoder) -> Callable[..., Summary]:
     """Ingests files and folders into `library`, with `encoder` or another one."""
 

@@ -129,7 +129,7 @@ def test_a_reader_cannot_write(library: Library) -> None:
         pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.usefixtures("permissions")
 def test_a_library_that_may_not_be_read(library: Library) -> None:
     library.close()
     library.path.chmod(0)

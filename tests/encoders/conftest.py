@@ -31,6 +31,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "custom_text": True,
         "text_cfg": {**TEXT, "context_length": 76, "embed_cls": True},
     },
+    "tiny-causal-last": {"custom_text": True, "text_cfg": {**TEXT, "pool_type": "last"}},
     "tiny-open": {"text_cfg": {**TEXT, "no_causal_mask": True}},
     "tiny-eos": {"text_cfg": {**TEXT, "vocab_size": 100, "pool_type": "eos", "eos_id": 7}},
     "tiny-custom-eos": {

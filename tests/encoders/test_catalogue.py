@@ -63,7 +63,11 @@ def test_the_cache_is_listed_under_the_names_that_load(hub_cache: Put) -> None:
 def test_a_model_at_several_places_is_one_row(hub_cache: Put) -> None:
     repo = catalogue.repo_of(catalogue.recommended()[0])
     hub_cache(repo, "open_clip_model.safetensors", "x" * 1000)
-    mine = [{"name": registry.DEFAULT, "where": ["library"], "photos": 7}, {"name": "a@b.pt", "where": ["library"]}]
+    mine = [
+        {"name": registry.DEFAULT, "where": ["library"], "photos": 7},
+        {"name": "a@b.pt", "where": ["library"]},
+        {"name": "a@b.pt", "where": ["library"]},
+    ]
     rows = {row["name"]: row for row in catalogue.catalogue(mine)}
     default = rows[registry.DEFAULT]
     assert default["where"] == ["library", "cache", "recommended"]

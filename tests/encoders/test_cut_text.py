@@ -68,6 +68,7 @@ def test_a_text_without_its_end_token_is_pooled_as_open_clip_does(arch: str) -> 
         ("tiny-custom", True),
         ("tiny-eos", True),
         ("tiny-last", False),
+        ("tiny-causal-last", False),
         ("tiny-open", False),
         ("tiny-class", False),
     ],

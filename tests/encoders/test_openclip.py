@@ -38,7 +38,7 @@ def normalised(rows: torch.Tensor) -> NDArray[np.float32]:
     return torch.nn.functional.normalize(rows, dim=-1).numpy()
 
 
-ARCHITECTURES = ["tiny", "tiny-custom", "tiny-quickgelu", "tiny-last", "tiny-open"]
+ARCHITECTURES = ["tiny", "tiny-custom", "tiny-quickgelu", "tiny-last", "tiny-causal-last", "tiny-open"]
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -14,6 +14,9 @@ from vlsearch.cli.printing import print_json
 from vlsearch.printable import printable
 
 HEADER = ("model", "where", "size", "parameters", "COCO", "Flickr30k", "licence")
+FIGURES = ("size", "parameters", "COCO", "Flickr30k")
+LESS_NEEDED = ("licence", "parameters", "Flickr30k")
+"""what a narrow terminal goes without, first what it goes without first"""
 
 
 @click.command()
@@ -114,17 +117,25 @@ def print_plain(rows: list[dict[str, Any]]) -> None:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
+    """As many columns as the terminal has room for, so that names can be copied; the notes below."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
+    columns = dict(zip(HEADER, zip(*map(cells, rows), strict=True), strict=True))
+    widths = {name: max(map(len, [name, *column])) for name, column in columns.items()}
+    for name in LESS_NEEDED:
+        if sum(widths.values()) + 2 * len(widths) > console.width:
+            del widths[name]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in HEADER:
-        right = name in ("size", "parameters", "COCO", "Flickr30k")
+    for name in widths:
+        right = name in FIGURES
         table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for row in rows:
-        first, *others = map(Text, cells(row))
-        table.add_row(first + Text(f"\n{notes(row)}", "dim"), *others)
+    for line in zip(*(columns[name] for name in widths), strict=True):
+        table.add_row(*map(Text, line))
     console.print(table)
-    console.print("\nRecall@1 in %, text to image / image to text. `--model NAME` chooses one.", style="dim")
+    console.print("\nRecall@1 in %, text to image / image to text. `--model NAME` chooses one.\n", style="dim")
+    for row in rows:
+        if notes(row):
+            console.print(Text(printable(row["name"]), "bold") + Text(f": {notes(row)}", "not bold"))
