@@ -48,7 +48,7 @@ def built_in() -> dict[str, Any]:
         "name": "builtin",
         "where": [BUILT_IN],
         "bytes": size,
-        "licence": "Apache-2.0",
+        "licence": "research, non-commercial",
         "note": "everyday subjects and scenes, where no model hub can be reached; for everything else the default",
     }
 
