@@ -19,7 +19,7 @@ LAYERS = (
     {"check"},
     {"audit", "ingest", "search"},
     {"library"},
-    {"vectors", "catalog", "encoders"},
+    {"vectors", "catalog", "encoders", "lock"},
     {"index", "migrations"},
     {"errors", "printable", ""},
 )

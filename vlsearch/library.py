@@ -5,12 +5,8 @@ Many may read, one may write (`open_library(write=True)` takes the lock). See do
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +16,13 @@ from vlsearch.errors import (
     FingerprintMismatch,
     LibraryDamaged,
     LibraryError,
-    LibraryLocked,
     LibraryNotFound,
     UsageError,
 )
+from vlsearch.lock import HOLDER, LOCK, WriterLock
 
 if TYPE_CHECKING:
     import numpy as np
-    from filelock import BaseFileLock
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Engine
 
@@ -36,7 +31,7 @@ if TYPE_CHECKING:
     from vlsearch.vectors.backend import Backend
     from vlsearch.vectors.derived import DerivedIndex
 
-CATALOG, LOCK, HOLDER = "catalog.sqlite", "lock", "lock.json"
+CATALOG = "catalog.sqlite"
 
 
 def default_path() -> Path:
@@ -65,7 +60,7 @@ class Library:
 
         self.path = Path(os.path.abspath(path))
         self._indexes: dict[tuple[int, str], Backend] = {}
-        self._lock: BaseFileLock | None = None
+        self._lock = WriterLock(self.path)
         self._engine: Engine | None = None
         if not self._exists():
             if not create:
@@ -73,7 +68,7 @@ class Library:
             self._make_folder()
         try:
             if write:
-                self._take_lock()
+                self._lock.take()
             self._engine = connect(self.path / CATALOG)
             self._upgrade(write)
             if write:
@@ -92,10 +87,7 @@ class Library:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
-        if self._lock is not None:
-            (self.path / HOLDER).unlink(missing_ok=True)
-            self._lock.release()
-            self._lock = None
+        self._lock.release()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -106,7 +98,7 @@ class Library:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A connection whose writes are committed together, or not at all."""
-        if self._lock is None:
+        if not self._lock.held:
             raise LibraryError("this library is open for reading only; open it with write=True")
         with self._guarded(), self._open_engine().begin() as connection:
             yield connection
@@ -284,37 +276,6 @@ class Library:
         except OSError as error:
             raise LibraryError(f"cannot make a library at {self.path}: {error.strerror}") from error
 
-    def _take_lock(self) -> None:
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LibraryLocked(
-                f"{self._holder()} is writing to {self.path}; wait for it, then run this again"
-            ) from None
-        except OSError as error:
-            raise LibraryError(f"cannot write to {self.path}: {error.strerror}") from error
-        self._lock = lock
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200],
-            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        }
-        with self._writing():
-            (self.path / HOLDER).write_text(json.dumps(holder))
-
-    def _holder(self) -> str:
-        for _ in range(20):  # the holder may be between taking the lock and saying who it is
-            try:
-                h = json.loads((self.path / HOLDER).read_text())
-                return f"process {h['pid']} on {h['host']} (`{h['command']}`, since {h['since']})"
-            except (OSError, ValueError, KeyError):
-                time.sleep(0.05)
-        return "another process"
-
     def _upgrade(self, write: bool) -> None:
         from vlsearch.catalog import migrate
 
@@ -329,16 +290,14 @@ class Library:
                 "copy of it, or move the library away and ingest again"
             )
         if not write:
-            self._take_lock()
+            self._lock.take()
         try:
             with self.transaction() as c:
                 if migrate.revision(c) != migrate.HEAD:
                     migrate.upgrade(c)
         finally:
-            if not write and self._lock is not None:
-                (self.path / HOLDER).unlink(missing_ok=True)
+            if not write:
                 self._lock.release()
-                self._lock = None
 
     def _sweep(self) -> None:
         """Delete shards that no row names: a commit that was killed between its two halves."""
