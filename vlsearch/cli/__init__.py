@@ -76,7 +76,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = vlsearch.main(standalone_mode=False)
+        code = vlsearch.main(prog_name="vlsearch", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("vlsearch: interrupted; what was committed is kept, the same command goes on", err=True)
