@@ -114,36 +114,44 @@ def print_report(report: AuditReport) -> None:
     from rich.table import Table
 
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for name in ("direction", "perturbation"):
-        table.add_column(name)
-    for name in ("k", "clean", "perturbed", "drop", "95 % interval", "p (Holm)", "unchanged", "ties", "chance"):
-        table.add_column(name, justify="right")
-    last = ("", "")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("perturbation")
+    for name in ("k", "clean", "perturbed", "drop", "95 % interval", "p (Holm)", "chance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    last: tuple[str, ...] = ("", "")
     for r in report.results:
-        group = (DIRECTIONS[r.direction], r.perturbation)
-        shown = group if group != last else ("", "")
+        if r.direction != last[0]:
+            table.add_row(f"[bold]{DIRECTIONS[r.direction]}[/]")
         table.add_row(
-            *shown,
+            r.perturbation if (r.direction, r.perturbation) != last else "",
             str(r.k),
-            *(f"{100 * share:.1f}" for share in (r.clean, r.perturbed, r.drop)),
-            f"{100 * r.low:.1f} … {100 * r.high:.1f}",
+            *(percent(share) for share in (r.clean, r.perturbed, r.drop)),
+            f"{percent(r.low)} … {percent(r.high)}",
             "control" if r.p_holm is None else f"{r.p_holm:.4f}",
-            f"{r.unperturbable:,}",
-            f"{r.ties:,}",
-            f"{100 * r.chance:.1f}",
+            percent(r.chance),
             style="dim" if r.p_holm is None else None,
-            end_section=False,
         )
-        last = group
+        last = (r.direction, r.perturbation)
     console.print(
-        f"Recall@k in percent of {report.captions:,} captions and {report.photos:,} photos, model {report.model}"
+        f"Recall@k in percent of {report.captions:,} captions and {report.photos:,} photos, model {report.model}\n"
     )
     console.print(table)
-    console.print(f"\n{report.finding()}", highlight=False)
-    console.print(
-        f"Intervals: 95 %, {report.resamples:,} paired bootstrap resamples over photos and {report.seeds} seeds. "
-        "identity: tokenised and joined, nothing moved.",
-        style="dim",
-        highlight=False,
-    )
+    console.print(f"\n{report.finding()}\n", highlight=False)
+    for line in footnotes(report):
+        console.print(line, style="dim", highlight=False)
+
+
+def percent(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
+
+
+def footnotes(report: AuditReport) -> list[str]:
+    """What a reader needs to trust the table: how intervals were made, what could not be moved, ties."""
+    kept = {r.perturbation: r.unperturbable for r in report.results if r.p_holm is not None}
+    ties = sum({(r.direction, r.perturbation): r.ties for r in report.results}.values())
+    same = ", ".join(f"{name} {count:,}" for name, count in kept.items())
+    return [
+        f"95 % intervals: {report.resamples:,} paired bootstrap resamples over photos and {report.seeds} seeds.",
+        f"Captions that cannot change: {same or 'none'}. Queries with a tie (which never helps): {ties:,}.",
+        "identity is the control: tokenised and joined, nothing moved.",
+    ]
