@@ -185,3 +185,15 @@ def test_audit(cli: Cli, folder: Path, tmp_path: Path) -> None:
     assert done.code == 2
     assert re.fullmatch(r"vlsearch: [^\n]*frobnicate[^\n]*\n", done.err)
     assert folder.is_dir()
+
+
+def test_a_bad_text_beside_one_photo_costs_that_photo_only(cli: Cli, folder: Path) -> None:
+    for name in ("00000", "00001", "00002"):
+        (folder / f"{name}.txt").write_text(f"photo {name}")
+    (folder / "00001.txt").write_bytes(b"caf\xe9\n")
+    done = cli("captions", "import", folder)
+    assert done.code == 1
+    assert "2 captions of 2 photos matched, 2 of them new" in done.text
+    (line,) = done.err.splitlines()
+    assert "00001.txt" in line
+    assert "skipped" in line

@@ -13,7 +13,7 @@ from vlsearch.cli.printing import print_json, progress, warn
 from vlsearch.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vlsearch.ingest.captions import CaptionRow
     from vlsearch.library import Library
@@ -39,8 +39,20 @@ def import_(source: Path, as_json: bool, library_path: Path | None) -> int:
       vlsearch captions import ~/photos
     """
     from vlsearch.catalog import queries
+    from vlsearch.errors import UnreadableFile
     from vlsearch.ingest.captions import match, read_captions, read_sidecars
     from vlsearch.library import open_library
+
+    bad: list[str] = []
+
+    def beside(photos: Iterable[str]) -> Iterator[CaptionRow]:
+        """The captions beside each photo; a file that cannot be read costs its own photo only."""
+        for photo in photos:
+            try:
+                yield from list(read_sidecars([photo]))
+            except UnreadableFile as error:
+                bad.append(str(error))
+                warn(f"{error}; skipped")
 
     with open_library(library_path, write=True) as library:
         library.model()
@@ -49,7 +61,7 @@ def import_(source: Path, as_json: bool, library_path: Path | None) -> int:
         rows: Iterable[CaptionRow]
         if source.is_dir():
             root = os.path.abspath(source).rstrip(os.sep) + os.sep
-            rows = read_sidecars(path for path in photos if path.startswith(root))
+            rows = beside(path for path in photos if path.startswith(root))
         else:
             rows = read_captions(source)
         matched, unmatched = match(rows, photos)
@@ -68,7 +80,7 @@ def import_(source: Path, as_json: bool, library_path: Path | None) -> int:
             f"{len(unmatched):,} captions are of {len(photos_without):,} photos that are not in the library, the first "
             f"is {photos_without[0]}; ingest them, then import again"
         )
-    return 1 if unmatched or not matched else 0
+    return 1 if unmatched or bad or not matched else 0
 
 
 def embed_all(library: Library) -> None:
