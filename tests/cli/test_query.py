@@ -188,3 +188,13 @@ def test_a_contact_sheet(cli: Cli, folder: Path, tmp_path: Path) -> None:
     done = cli("query", "dog", "--html", folder / "00000.jpg" / "sheet.html")
     assert done.code in (1, 2)
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_contact_sheet_for_a_photo_whose_name_is_no_utf8(cli: Cli, photos: Photos, tmp_path: Path) -> None:
+    folder = photos(2)
+    cli("ingest", folder, "--model", "colour")
+    odd = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    odd.write_bytes((folder / "00000.jpg").read_bytes())
+    done = cli("query", "--image", odd, "--html", tmp_path / "sheet.html", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert "caf\\xe9.jpg" in (tmp_path / "sheet.html").read_text(encoding="utf-8")

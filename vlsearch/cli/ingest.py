@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vlsearch.cli.options import library_option, model_options
+from vlsearch.cli.options import check_weights, library_option, model_options
 from vlsearch.cli.printing import print_json, progress, warn
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ def command(
     for path in paths:
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
+    check_weights(model_name, weights)
     with open_library(library_path, write=True, create=True) as library:
-        if weights is not None and model_name is None:
-            raise UsageError("--weights needs --model ARCHITECTURE, the open_clip architecture that the weights are of")
         rows = library.models()
         if model_name is None and rows:
             source, name = rows[0].source, rows[0].name

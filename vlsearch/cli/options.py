@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from vlsearch.cli.printing import status
+
 if TYPE_CHECKING:
     from vlsearch.encoders.base import Encoder
     from vlsearch.library import Library
@@ -42,12 +44,17 @@ def model_options(command: Command) -> Command:
 def encoder_for(library: Library, model_name: str | None, weights: Path | None) -> Encoder:
     """The encoder that made the library's vectors, or the one asked for; refused when its vectors do not compare."""
     from vlsearch.encoders import registry
-    from vlsearch.errors import UsageError
 
-    if weights is not None:
-        if model_name is None:
-            raise UsageError("--weights needs --model ARCHITECTURE, the open_clip architecture that the weights are of")
-        return registry.load(model_name, weights)
-    encoder = registry.load_source(library.model(model_name).source)
+    check_weights(model_name, weights)
+    source = registry.source_of(model_name, weights) if model_name and weights else library.model(model_name).source
+    with status("loading the model"):
+        encoder = registry.load_source(source)
     library.model_of(encoder)
     return encoder
+
+
+def check_weights(model_name: str | None, weights: Path | None) -> None:
+    from vlsearch.errors import UsageError
+
+    if weights is not None and model_name is None:
+        raise UsageError("--weights needs --model ARCHITECTURE, the open_clip architecture that the weights are of")

@@ -23,6 +23,18 @@ def warn(message: str) -> None:
 
 
 @contextmanager
+def status(what: str) -> Iterator[None]:
+    """Says on stderr, if that is a terminal, what is being waited for."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A function (what, done, total) that draws a bar with rate and time left on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
