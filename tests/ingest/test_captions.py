@@ -147,6 +147,30 @@ def test_sidecars(tmp_path: Path) -> None:
         list(read_sidecars(photos))
 
 
+def test_xmp_sidecars(tmp_path: Path) -> None:
+    def xmp(text: str) -> str:
+        return f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+        <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag><rdf:li>sea</rdf:li></rdf:Bag>
+        </dc:subject><dc:description><rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt></dc:description>
+        </rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+    for name, text in {
+        "a.jpg.xmp": xmp("one"),
+        "a.xmp": xmp("not this"),
+        "b.xmp": xmp("two"),
+        "b.txt": "three",
+        "c.xmp": "<broken",
+        "d.xmp": xmp(""),
+    }.items():
+        (tmp_path / name).write_text(text)
+    photos = [str(tmp_path / name) for name in ("a.jpg", "b.nef", "c.jpg", "d.jpg")]
+    assert list(read_sidecars(photos)) == [
+        CaptionRow(photos[0], "one"),
+        CaptionRow(photos[1], "three"),
+        CaptionRow(photos[1], "two"),
+    ]
+
+
 # Bad files
 
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import io
 import struct
 import subprocess
 import sys
-import threading
 import warnings
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,8 +21,10 @@ from PIL.TiffImagePlugin import IFDRational
 
 from vlsearch.encoders.base import Preprocess
 from vlsearch.errors import UnreadableFile
+from vlsearch.ingest import colour, resize
 from vlsearch.ingest import decode as decode_module
-from vlsearch.ingest.decode import FORMATS, Photo, decode
+from vlsearch.ingest.decode import Photo, decode
+from vlsearch.ingest.formats import FORMATS
 
 MODEL = Preprocess(size=(224, 224), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 SMALL = dataclasses.replace(MODEL, size=(32, 32))
@@ -79,17 +82,13 @@ def test_pixels_equal_open_clips_transform(resize_mode: str, interpolation: str,
 
 def test_a_jpeg_is_shrunk_while_decoding_but_never_below_twice_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[int, int]] = []
-    resize = decode_module._resize
-    monkeypatch.setattr(
-        decode_module, "_resize", lambda image, model: (loaded.append(image.size), resize(image, model))[1]
-    )
+    fit = resize.fit
+    monkeypatch.setattr(resize, "fit", lambda image, model: (loaded.append(image.size), fit(image, model))[1])
     for height, width in [(1000, 1400), (2000, 900), (448, 448), (447, 900)]:
         data = encoded(picture(height, width), "JPEG", quality=95)
         for mode in ("shortest", "longest", "squash"):
             photo = decode(data, dataclasses.replace(SMALL, size=(112, 112), resize_mode=mode))
-            rows, columns = decode_module._resized(
-                height, width, dataclasses.replace(SMALL, size=(112, 112), resize_mode=mode)
-            )
+            rows, columns = resize.resized(height, width, dataclasses.replace(SMALL, size=(112, 112), resize_mode=mode))
             assert loaded[-1][0] >= min(width, 2 * columns)
             assert loaded[-1][1] >= min(height, 2 * rows)
             assert (photo.height, photo.width) == (height, width)
@@ -110,13 +109,6 @@ def test_strips_are_not_blown_up(shape: tuple[int, int], resize_mode: str) -> No
     pixels = decode(encoded(array), dataclasses.replace(MODEL, resize_mode=resize_mode)).pixels
     assert pixels.shape == (224, 224, 3)
     assert (pixels[111, 111] == 90).all()
-
-
-def test_nothing_larger_than_needed_is_made_of_a_strip() -> None:
-    for size in [(1_000_000, 1), (1, 1_000_000)]:
-        resized = decode_module._resize(Image.new("L", size), MODEL)
-        assert min(resized.size) == 224
-        assert max(resized.size) <= 224 * 16 + 224
 
 
 # Orientation
@@ -242,7 +234,7 @@ def test_cmyk_also_as_adobe_writes_it() -> None:
 
 def test_of_several_frames_or_pages_the_first() -> None:
     first, second = Image.new("RGB", (40, 30), (200, 30, 30)), Image.new("RGB", (40, 30), (30, 30, 200))
-    for format in ("GIF", "TIFF", "WEBP", "PNG"):
+    for format in ("GIF", "TIFF", "WEBP", "PNG", "AVIF"):
         data = encoded(first, format, save_all=True, append_images=[second])
         photo = decode(data, SMALL)
         assert photo.format == format
@@ -252,6 +244,40 @@ def test_of_several_frames_or_pages_the_first() -> None:
 def test_a_jpeg_with_further_frames_is_a_jpeg() -> None:
     data = encoded(picture(), "MPO", save_all=True, append_images=[Image.fromarray(picture(seed=1))])
     assert decode(data, SMALL).format == "JPEG"
+
+
+def test_a_format_of_games_and_one_of_telescopes() -> None:
+    palette = Image.fromarray(picture()).quantize()
+    photo = decode(encoded(palette, "BLP"), SMALL)
+    assert photo.format == "BLP"
+    assert distance(photo, decode(encoded(palette), SMALL)) < 1
+    grey = picture()[..., 0]
+    cards = ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 83", "NAXIS2  = 61", "END")
+    header = "".join(card.ljust(80) for card in cards).encode().ljust(2880)
+    photo = decode(header + grey[::-1].tobytes(), SMALL)
+    assert photo.format == "FITS"
+    assert distance(photo, decode(encoded(grey), SMALL)) < 1
+
+
+def test_jpeg_xl_is_read_where_its_plug_in_is_installed() -> None:
+    pytest.importorskip("pillow_jxl", reason="the extra [jxl] is not installed")
+    array = picture(150, 250)
+    for options in ({"use_container": False}, {"use_container": True}):
+        photo = decode(encoded(array, "JXL", quality=95, **options), SMALL)
+        assert (photo.format, photo.width, photo.height) == ("JXL", 250, 150)
+        assert distance(photo, decode(encoded(array), SMALL)) < 2
+    data = encoded(array, "JXL")
+    for length in np.linspace(12, len(data) * 0.9, 8).astype(int):
+        with pytest.raises(UnreadableFile):
+            decode(data[:length], SMALL)
+
+
+@pytest.mark.parametrize("start", [b"\xff\x0a\x7a\x00", b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl "])
+def test_without_the_plug_in_it_is_said_what_to_install(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode(encoded(picture()), SMALL)
+    monkeypatch.delitem(Image.OPEN, "JXL", raising=False)
+    with pytest.raises(UnreadableFile, match=r"^JPEG XL needs a plug-in: pip install 'vlsearch\[jxl\]'$"):
+        decode(start + bytes(100), SMALL)
 
 
 # pi-heif cannot write. Made by hand for this test: a HEVC picture of 48 × 32 in six PCM blocks of 16 × 16, red, green,
@@ -329,8 +355,8 @@ def test_an_srgb_profile_a_broken_one_and_one_of_other_pixels_change_nothing() -
     expected = decode(encoded(picture()), SMALL)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     grey = Image.fromarray(picture()).convert("L")
-    assert decode_module._to_srgb(srgb, "RGB") is None
-    assert decode_module._to_srgb(matrix_profile(DISPLAY_P3, 2.2), "RGB") is not None
+    assert colour._to_srgb(srgb, "RGB") is None
+    assert colour._to_srgb(matrix_profile(DISPLAY_P3, 2.2), "RGB") is not None
     for profile in (srgb, b"no profile", srgb[:200], bytes(500)):
         assert distance(decode(encoded(picture(), icc_profile=profile), SMALL), expected) == 0
     assert distance(decode(encoded(grey, "JPEG", icc_profile=srgb), SMALL), decode(encoded(grey, "JPEG"), SMALL)) == 0
@@ -393,6 +419,15 @@ def test_time_and_camera() -> None:
     assert (plain.taken_at, plain.camera, plain.lat, plain.lon) == (None, None, None, None)
 
 
+def test_lens() -> None:
+    assert with_exif(ifd={0xA434: "EF50mm f/1.8 STM"}).lens == "EF50mm f/1.8 STM"
+    assert with_exif(ifd={0xA433: "Apple", 0xA434: "iPhone 12 back camera"}).lens == "Apple iPhone 12 back camera"
+    assert with_exif(ifd={0xA433: "SIGMA", 0xA434: "Sigma 35mm F1.4"}).lens == "Sigma 35mm F1.4"
+    for nothing in ("", "----", "0.0", "\0\0"):
+        assert with_exif(ifd={0xA434: nothing}).lens is None
+    assert decode(encoded(picture()), SMALL).lens is None
+
+
 def test_damaged_exif_does_not_cost_the_photo() -> None:
     exif = Image.Exif()
     exif[0x010F] = "Canon"
@@ -452,6 +487,17 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
     with pytest.raises(UnreadableFile, match=r"^30000x30000 pixels, over the limit of 300 megapixels$"):
         decode(bomb, SMALL)
+
+
+def test_the_limit_of_pixels_is_the_callers() -> None:
+    data = encoded(picture(61, 83), "TIFF")
+    assert decode(data, SMALL, max_pixels=61 * 83).width == 83
+    with pytest.raises(UnreadableFile, match=r"^83x61 pixels, over the limit of 0.005 megapixels$"):
+        decode(data, SMALL, max_pixels=5000)
+    gif = encoded(picture(61, 83), "GIF")
+    with pytest.raises(UnreadableFile):
+        decode(gif, SMALL, max_pixels=5000)
+    assert decode(gif, SMALL, max_pixels=5063).width == 83
 
 
 def test_a_photo_of_200_megapixels_is_within_the_limit() -> None:
@@ -558,22 +604,22 @@ def test_threads_give_the_same_pixels() -> None:
         assert (pixels == alone[i % len(files)]).all()
 
 
-def test_large_photos_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_are_decoded_within_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[str] = []
+    fit = resize.fit
+    monkeypatch.setattr(resize, "fit", lambda image, model: (entered.append("resized"), fit(image, model))[1])
+
+    @contextlib.contextmanager
+    def large() -> Iterator[None]:
+        entered.append("in")
+        yield
+        entered.append("out")
+
+    decode(encoded(picture()), SMALL, large=large)
+    assert entered == ["resized"]
     monkeypatch.setattr(decode_module, "LARGE_PIXELS", 10)
-    busy = threading.Lock()
-    resize = decode_module._resize
-
-    def alone(image: Image.Image, model: Preprocess) -> Image.Image:
-        assert busy.acquire(blocking=False)
-        try:
-            threading.Event().wait(0.01)
-            return resize(image, model)
-        finally:
-            busy.release()
-
-    monkeypatch.setattr(decode_module, "_resize", alone)
-    with ThreadPoolExecutor(4) as pool:
-        assert len(list(pool.map(lambda data: decode(data, SMALL), [encoded(picture())] * 8))) == 8
+    decode(encoded(picture()), SMALL, large=large)
+    assert entered == ["resized", "in", "resized", "out"]
 
 
 def test_pillows_settings_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from vlsearch.errors import UsageError
 from vlsearch.ingest import scan as scan_module
-from vlsearch.ingest.scan import SUFFIXES, Found, Unreadable, scan
+from vlsearch.ingest.scan import RAW, SUFFIXES, Found, Unreadable, scan
 
 
 def put(root: Path, *names: str) -> None:
@@ -204,21 +204,46 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     assert found.size == 3
 
 
+def test_a_raw_file_beside_its_jpeg_is_the_same_photo(tmp_path: Path) -> None:
+    put(
+        tmp_path, "a.NEF", "a.jpg", "b.CR2", "c.DNG", "C.heic", "d.arw", "d.png", "e.jpg", "sub/e.raf", "f.dng", "f.cr3"
+    )
+    put(tmp_path, "g.nef.jpg", "g.nef", "album.nef/a.nef")
+    (tmp_path / "h.orf").touch()
+    (tmp_path / "h.jpg").mkdir()
+    everything = [
+        "C.heic",
+        "a.jpg",
+        "b.CR2",
+        "d.arw",
+        "d.png",
+        "e.jpg",
+        "f.cr3",
+        "f.dng",
+        "g.nef",
+        "g.nef.jpg",
+        "h.orf",
+    ]
+    assert names(tmp_path) == [*everything, "album.nef/a.nef", "sub/e.raf"]
+    # One that is named is meant, and so is one whose JPEG is not wanted.
+    assert [below(tmp_path, row) for row in scan([tmp_path / "a.NEF", tmp_path / "a.jpg"], [])] == ["a.NEF", "a.jpg"]
+    assert "a.NEF" not in [below(tmp_path, row) for row in scan([tmp_path / "a.jpg", tmp_path], [])]
+    assert "a.NEF" in names(tmp_path, "*.jpg")
+
+
 def test_the_suffixes_are_those_of_pillow_and_each_has_a_decoder() -> None:
     import pi_heif
     from PIL import Image
 
-    from vlsearch.ingest.decode import FORMATS
+    from vlsearch.ingest.formats import FORMATS
 
     Image.init()
     pi_heif.register_heif_opener()
-    registered = Image.registered_extensions()
-    assert set(registered) >= SUFFIXES
-    left_out = (
-        ".pdf .eps .ps .emf .wmf .mpg .mpeg .fli .flc .fit .fits .h5 .hdf .grib .bufr .blp .ftc .ftu .gbr .im .iim"
-    )
-    assert {suffix for suffix in registered if suffix not in SUFFIXES} <= {*left_out.split(), ".palm"}
-    assert {registered[suffix] for suffix in SUFFIXES} - {"MPO"} == set(FORMATS)
+    registered = Image.registered_extensions() | {".jxl": "JXL"}
+    assert set(registered) >= SUFFIXES - RAW
+    left_out = ".pdf .eps .ps .emf .wmf .mpg .mpeg .fit .h5 .hdf .grib .bufr .im .iim .palm"
+    assert {suffix for suffix in registered if suffix not in SUFFIXES} <= set(left_out.split())
+    assert {registered[suffix] for suffix in SUFFIXES - RAW} - {"MPO"} == set(FORMATS)
 
 
 def test_walking_imports_neither_pillow_nor_numpy() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vlsearch.errors import UnreadableFile, UsageError
+from vlsearch.ingest.notes import from_xmp
 
 PHOTO_COLUMNS = (
     *("path", "file_path", "filepath", "image_path", "img_path", "photo_path"),
@@ -62,18 +63,29 @@ def read_captions(path: Path) -> Iterator[CaptionRow]:
 
 
 def read_sidecars(paths: Iterable[str]) -> Iterator[CaptionRow]:
-    """Captions that lie beside the photos: each line that is not blank in photo.jpg.txt or else in photo.txt."""
+    """Captions that lie beside the photos: each line that is not blank in photo.jpg.txt or else in photo.txt, and the
+    description (no keywords) in photo.jpg.xmp or else in photo.xmp."""
     for photo in paths:
-        for beside in (photo + ".txt", str(Path(photo).with_suffix(".txt"))):
-            try:
-                for _, line in _lines(Path(beside)):
-                    if text := line.strip():
+        for suffix, read in ((".txt", _caption_lines), (".xmp", _xmp)):
+            for beside in (Path(photo + suffix), Path(photo).with_suffix(suffix)):
+                try:
+                    for text in read(beside):
                         yield CaptionRow(photo, text)
-                break
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                continue
-            except OSError as error:
-                raise _bad(Path(beside), (error.strerror or str(error)).lower()) from None
+                    break
+                except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                    continue
+                except OSError as error:
+                    raise _bad(beside, (error.strerror or str(error)).lower()) from None
+
+
+def _caption_lines(path: Path) -> Iterator[str]:
+    for _, line in _lines(path):
+        yield from texts_of_cell(line)
+
+
+def _xmp(path: Path) -> Iterator[str]:
+    if caption := from_xmp(path.read_bytes()).caption:
+        yield caption
 
 
 def _bad(path: Path, what: str) -> UnreadableFile:
@@ -128,7 +140,7 @@ def _coco(data: dict[str, Any]) -> Iterator[CaptionRow]:
     for note in data["annotations"]:
         # Subsets often keep the annotations of photos they leave out: these are reported as photos that are not there.
         photo = names.get(note["image_id"]) or f"image {note['image_id']}"
-        for text in _texts(note["caption"]):
+        for text in texts_of_cell(note["caption"]):
             yield CaptionRow(photo, text, _language(note))
 
 
@@ -137,7 +149,7 @@ def _karpathy(images: list[dict[str, Any]]) -> Iterator[CaptionRow]:
         folder = image.get("filepath")
         photo = f"{folder}/{image['filename']}" if folder else image["filename"]
         for sentence in image["sentences"]:
-            for text in _texts(sentence["raw"]):
+            for text in texts_of_cell(sentence["raw"]):
                 yield CaptionRow(photo, text)
 
 
@@ -165,7 +177,7 @@ def _record(path: Path, where: str, item: Any) -> Iterator[CaptionRow]:
     if not isinstance(photo, str) or not photo.strip():
         raise _bad(path, f"{where}: {photo_column!r} is not a path")
     try:
-        for text in _texts(columns[text_column]):
+        for text in texts_of_cell(columns[text_column]):
             yield CaptionRow(photo, text, _language(columns))
     except TypeError:
         raise _bad(path, f"{where}: {text_column!r} is neither text nor a list of texts") from None
@@ -181,16 +193,16 @@ def _language(columns: Mapping[str, Any]) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of_cell(value: Any) -> Iterator[str]:
     """The texts in a cell: one, a list of them, or a list of objects that hold them; blank ones are left out."""
     if isinstance(value, str):
         if text := value.strip():
             yield text
     elif isinstance(value, list):
         for part in value:
-            yield from _texts(part)
+            yield from texts_of_cell(part)
     elif isinstance(value, dict) and (name := _first(TEXT_COLUMNS, value)):
-        yield from _texts(value[name])
+        yield from texts_of_cell(value[name])
     elif value is not None:
         raise TypeError
 
@@ -225,7 +237,7 @@ def _table(path: Path) -> Iterator[CaptionRow]:
     if _TOKEN.match(start):
         for number, line in _lines(path):
             if found := _TOKEN.match(line):
-                yield from (CaptionRow(found[1], text) for text in _texts(found[2]))
+                yield from (CaptionRow(found[1], text) for text in texts_of_cell(found[2]))
             elif not line.isspace():
                 raise _bad(path, f"line {number} is not 'name.jpg#0', a tab and a caption")
         return

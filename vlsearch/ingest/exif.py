@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-_ORIENTATION, _MAKE, _MODEL, _EXIF_IFD, _GPS_IFD = 0x0112, 0x010F, 0x0110, 0x8769, 0x8825
-_TAKEN_AT, _TAKEN_OFFSET = 0x9003, 0x9011
+ORIENTATION, XMP, _MAKE, _MODEL, _EXIF_IFD, _GPS_IFD = 0x0112, 0x02BC, 0x010F, 0x0110, 0x8769, 0x8825
+_TAKEN_AT, _TAKEN_OFFSET, _LENS_MAKE, _LENS_MODEL = 0x9003, 0x9011, 0xA433, 0xA434
 
 
 def read(image: ImageFile.ImageFile) -> Mapping[int, Any]:
@@ -31,7 +31,7 @@ def _ifd(exif: Mapping[int, Any], tag: int) -> Mapping[int, Any]:
 
 def orientation(exif: Mapping[int, Any]) -> int:
     """1 (upright) to 8; a TIFF comes upright, and without the tag, from Pillow."""
-    value = exif.get(_ORIENTATION)
+    value = exif.get(ORIENTATION)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
@@ -48,7 +48,18 @@ def taken_at(exif: Mapping[int, Any]) -> str | None:
 
 def camera(exif: Mapping[int, Any]) -> str | None:
     """Make and model, the make once."""
-    make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
+    return _name(exif.get(_MAKE), exif.get(_MODEL))
+
+
+def lens(exif: Mapping[int, Any]) -> str | None:
+    """Make and model, the make once; cameras that know no lens write dashes or zeros."""
+    exif_ifd = _ifd(exif, _EXIF_IFD)
+    name = _name(exif_ifd.get(_LENS_MAKE), exif_ifd.get(_LENS_MODEL))
+    return name if name and re.search(r"[a-zA-Z1-9]", name) else None
+
+
+def _name(make: Any, model: Any) -> str | None:
+    make, model = _text(make), _text(model)
     repeated = make and model.casefold().startswith(make.split()[0].casefold())
     return (model if repeated else f"{make} {model}".strip())[:100] or None
 

@@ -9,23 +9,38 @@ import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vlsearch.errors import UsageError
 
-SUFFIXES = frozenset(
+if TYPE_CHECKING:
+    from vlsearch.ingest.notes import Note
+
+RAW = frozenset(
     "." + name
     for name in (
-        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "avif", "avifs"),
+        *("3fr", "arw", "cr2", "cr3", "crw", "dng", "erf", "mrw"),
+        *("nef", "nrw", "orf", "pef", "raf", "rw2", "rwl", "srw"),
+    )
+)
+"""Camera RAW."""
+
+DEVELOPED = frozenset((".jpg", ".jpeg", ".jpe", ".heic", ".heif", ".hif"))
+"""What a camera writes beside a RAW file of the same stem: they are one photo, of which the RAW file is left out."""
+
+SUFFIXES = RAW | frozenset(
+    "." + name
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "avif", "avifs", "jxl"),
         *("heic", "heics", "heif", "heifs", "hif", "tif", "tiff", "bmp", "dib"),
         *("jp2", "j2k", "jpc", "jpf", "jpx", "j2c", "psd", "ico", "cur", "icns", "dds", "qoi"),
         *("pbm", "pgm", "ppm", "pnm", "pfm", "sgi", "rgb", "rgba", "bw", "ras", "pcx", "dcx", "pcd", "pxr"),
-        *("tga", "icb", "vda", "vst", "msp", "xbm", "xpm"),
+        *("tga", "icb", "vda", "vst", "msp", "xbm", "xpm", "fits", "fli", "flc", "gbr", "blp", "ftc", "ftu"),
     )
 )
-"""Lower case, with the dot: what Pillow and pi-heif read, less documents and drawings (pdf, eps, ps, emf, wmf), video
-(mpg, mpeg, fli, flc), measurements (fit, fits, h5, hdf, grib, bufr) and parts of programs and games (blp, ftc, ftu,
-gbr, im, iim, palm). Written out so that walking imports no Pillow."""
+"""Lower case, with the dot: what Pillow, pi-heif, LibRaw and a plug-in for JPEG XL read, less documents and drawings
+(pdf, eps, ps, emf, wmf), what Pillow only names (mpg, mpeg, h5, hdf, grib, bufr, palm), what has no magic number to be
+known by (im, iim), and fit, which is more often a sports watch's. Written out so that walking imports no Pillow."""
 
 SKIPPED = frozenset({"@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle"})
 """Folders that systems leave among photos, full of thumbnails, resource forks and deleted files. They are skipped, and
@@ -33,13 +48,19 @@ so is every name that begins with a dot."""
 
 
 class Found(NamedTuple):
-    """A file to read."""
+    """A photo to read: a file, a member of a tar, or a row of a Parquet file."""
 
     path: str
-    """absolute, links not resolved; bytes that are no UTF-8 survive as surrogate escapes"""
+    """absolute, links not resolved; bytes that are no UTF-8 survive as surrogate escapes; in a container its path, "#"
+    and the member's name or the row's number"""
     size: int
-    """bytes"""
+    """bytes of the file or the tar member; of the whole file for a row of Parquet"""
     mtime_ns: int
+    """of the file, or of the container"""
+    offset: int | None = None
+    """byte at which a tar member begins in its tar"""
+    notes: tuple[Note, ...] = ()
+    """captions that came with it in its container"""
 
 
 class Unreadable(NamedTuple):
@@ -59,8 +80,8 @@ def scan(roots: Iterable[str | os.PathLike[str]], exclude: Sequence[str] = ()) -
     """Every picture under `roots`, each once however the roots overlap, in an order that depends on names alone.
 
     A root that is a file is taken whatever its name. In folders, names with a dot in front, SKIPPED and other suffixes
-    than SUFFIXES (in any case) are passed over. Linked folders are followed, each folder is listed once, and under its
-    real path where that lies under a root.
+    than SUFFIXES (in any case) are passed over, and so is a RAW file with a DEVELOPED one beside it. Linked folders are
+    followed, each folder is listed once, and under its real path where that lies under a root.
 
     `exclude` holds patterns of `fnmatch` (`*` also matches slashes): what matches with its name, or with its path
     relative to its root, is left out, a folder with all it holds. `raw`, `raw/`, `*.gif` and `2019/*/raw` all work.
@@ -113,6 +134,8 @@ def _walk(
             yield Unreadable(folder.path, _reason(error))
             continue
         inside: list[_Folder] = []
+        pictures: list[os.DirEntry[str]] = []
+        some_raw = False
         for entry in entries:
             name = entry.name
             if name[0] == "." or name in SKIPPED:
@@ -123,19 +146,36 @@ def _walk(
                     continue
             else:
                 relative = ""
-            _, dot, suffix = name.rpartition(".")
+            suffix = _suffix(name)
             if _is_folder(entry):
                 (links if entry.is_symlink() else inside).append(_Folder(entry.path, relative))
-            elif (dot + suffix).lower() in SUFFIXES and entry.path not in files:
-                try:
-                    status = entry.stat()
-                except OSError as error:
-                    if entry.is_symlink() or not isinstance(error, FileNotFoundError):
-                        yield Unreadable(entry.path, _reason(error))
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    yield Found(entry.path, status.st_size, status.st_mtime_ns)
+            elif suffix in SUFFIXES:
+                pictures.append(entry)
+                some_raw = some_raw or suffix in RAW
+        for entry in _one_of_each(pictures) if some_raw else pictures:
+            if entry.path in files:
+                continue
+            try:
+                status = entry.stat()
+            except OSError as error:
+                if entry.is_symlink() or not isinstance(error, FileNotFoundError):
+                    yield Unreadable(entry.path, _reason(error))
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield Found(entry.path, status.st_size, status.st_mtime_ns)
         stack.extend(reversed(inside))
+
+
+def _one_of_each(pictures: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """Without the RAW files that have a DEVELOPED one beside them."""
+    parts = [(picture, picture.name.lower().rpartition(".")[0], _suffix(picture.name)) for picture in pictures]
+    developed = {stem for _, stem, suffix in parts if suffix in DEVELOPED}
+    return [picture for picture, stem, suffix in parts if not (suffix in RAW and stem in developed)]
+
+
+def _suffix(name: str) -> str:
+    """In lower case, with its dot."""
+    return name[name.rfind(".") :].lower()
 
 
 def _name(entry: os.DirEntry[str]) -> str:
