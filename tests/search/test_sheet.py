@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+import tarfile
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -205,3 +208,17 @@ def test_folders_are_made(tmp_path: Path) -> None:
     assert [t for t in page.text if t in {"one", "two"}] == ["one", "two"]
     assert "the sheet" in page.text
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.html"]
+
+
+def test_photos_in_containers(tmp_path: Path) -> None:
+    data = Path(photo(tmp_path / "a.png", "blue")).read_bytes()
+    shard, table = tmp_path / "x.tar", tmp_path / "t.parquet"
+    with tarfile.open(shard, "w") as archive:
+        archive.add(tmp_path / "a.png", "d/./0.png")
+    pq.write_table(pa.table({"image": [None, data]}), table)
+    hits = [SheetHit(f"{shard}#d/./0.png", 0.5), SheetHit(f"{table}#1", 0.4), SheetHit(f"{table}#0", 0.3)]
+    page = sheet(tmp_path, *hits, SheetHit(f"{shard}#1.png", 0.2))
+    assert [picture.convert("RGB").getpixel((9, 9)) for picture in page.pictures()] == [(0, 0, 254)] * 2
+    links = [unquote_to_bytes(a["href"].removeprefix("file://")) for a in page.every("a")]
+    assert links == [os.fsencode(container) for container in (shard, table, table, shard)]
+    assert sum(text.startswith("its row holds no image bytes") for text in page.text) == 1

@@ -95,10 +95,13 @@ def render(sections: Sequence[Section], title: str) -> str:
 
 
 def tile(path: str) -> Tile:
+    from vlsearch.ingest.sources import container_of, read_address
+
     absolute = Path(path).absolute()
-    name, shown, link = printable(absolute.name), printable(str(absolute)), absolute.as_uri()
+    opened = Path(container_of(path) or absolute).absolute()
+    name, shown, link = printable(absolute.name), printable(str(absolute)), opened.as_uri()
     try:
-        jpeg, (width, height) = thumbnail(absolute)
+        jpeg, (width, height) = thumbnail(read_address(path))
     # Decoders raise whatever they like on damaged files (OSError, SyntaxError, struct.error, ...), and one photo
     # must never cost the sheet.
     except Exception as error:
@@ -120,8 +123,9 @@ def why(error: Exception) -> str:
     return printable(str(error).partition("\n")[0]) or type(error).__name__
 
 
-def thumbnail(path: Path) -> tuple[bytes, tuple[int, int]]:
-    """JPEG of at most SIDE pixels, turned upright, with its size (width, height); raises what Pillow raises."""
+def thumbnail(data: bytes) -> tuple[bytes, tuple[int, int]]:
+    """A photo's bytes to a JPEG of at most SIDE pixels, turned upright, and its size (width, height). Raises what
+    Pillow raises."""
     import pi_heif
     from PIL import Image, ImageOps
 
@@ -129,7 +133,7 @@ def thumbnail(path: Path) -> tuple[bytes, tuple[int, int]]:
     with warnings.catch_warnings():
         # A large panorama is shown all the same; Pillow's own limit still stops a decompression bomb.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as photo:
+        with Image.open(BytesIO(data)) as photo:
             photo.draft("RGB", (2 * SIDE, 2 * SIDE))
             upright = flat(ImageOps.exif_transpose(photo))
             upright.thumbnail((SIDE, SIDE))
