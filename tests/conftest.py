@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vlsearch.cli import main
 from vlsearch.encoders.base import Preprocess
-from vlsearch.ingest.pipeline import Summary, ingest
+from vlsearch.ingest.pipeline import ingest
+from vlsearch.ingest.summary import Summary
 from vlsearch.library import Library, open_library
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -46,6 +47,7 @@ class ColourEncoder:
     dim = 48
     context_length = 77
     logit_scale = 1.0
+    lane_batch = 16
 
     def __init__(self, name: str = "colour", salt: str = "") -> None:
         self.name = name
@@ -58,6 +60,12 @@ class ColourEncoder:
         self.embedded += len(pixels)
         cells = pixels.astype(np.float32).reshape(len(pixels), 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(-1, self.dim)
         return unit(cells - 127.3)
+
+    def image_lanes(self) -> list[Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
+        return [self.embed_images]
+
+    def probe(self) -> None:
+        """There is nothing to choose."""
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         seeds = [int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big") for text in texts]

@@ -18,6 +18,7 @@ LAYERS = (
     {"cli"},
     {"check"},
     {"audit", "ingest", "search"},
+    {"optimize"},
     {"library"},
     {"vectors", "catalog", "encoders", "lock"},
     {"index", "migrations"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +12,17 @@ import numpy as np
 from vlsearch.catalog import queries
 from vlsearch.errors import LibraryDamaged, ModelError, UnreadableFile
 from vlsearch.ingest.decode import decode
-from vlsearch.ingest.pipeline import BATCH, Progress, embed_captions, preprocess_from
+from vlsearch.ingest.pipeline import Progress, embed_captions
+from vlsearch.ingest.sources import read_address
 from vlsearch.vectors.store import read_shard
 
 if TYPE_CHECKING:
     from vlsearch.catalog.queries import ModelRow, ShardRow
-    from vlsearch.encoders.base import Encoder
+    from vlsearch.encoders.base import Encoder, Preprocess
     from vlsearch.library import Library
+
+
+BATCH = 64  # photos embedded and committed at a time
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,9 @@ def shard_problems(library: Library, shard: ShardRow, stored: dict[int, np.ndarr
 
 
 def index_problems(library: Library, model: ModelRow, kind: str, stored: dict[int, np.ndarray]) -> Iterator[Problem]:
+    """What is wrong with an index file. That it lacks shards is not: whoever reads it adds them."""
     derived = library.derived(model, kind)
-    if not derived.shards:
+    if not derived.shards or not (derived.file.exists() or derived.manifest_file.exists()):
         return
     name = f"index {derived.file}"
     try:
@@ -100,14 +104,15 @@ def index_problems(library: Library, model: ModelRow, kind: str, stored: dict[in
     except LibraryDamaged as error:
         yield Problem(f"{name}: {error}")
         return
-    if held != {s.file for s in derived.shards}:
-        yield Problem(f"{name} lacks shards that came later")
-    elif derived.manifest_file.read_bytes() != derived.manifest(data):
+    shards = [shard for shard in derived.shards if shard.file in held]
+    if len(shards) == len(derived.shards) and derived.manifest_file.read_bytes() != derived.manifest(data):
         yield Problem(f"{name}: its manifest is not as it was written")
     ids = np.sort(backend.ids())
-    if not np.array_equal(ids, np.array(sorted(stored), np.int64)):
+    if not np.array_equal(ids, np.sort(np.concatenate([shard.live() for shard in shards]))):
         yield Problem(f"{name} holds other ids than its shards")
-    elif len(ids):
+        return
+    ids = np.array([i for i in ids.tolist() if i in stored], np.int64)  # those of a damaged shard are not
+    if len(ids):
         expected = np.stack([stored[int(i)] for i in ids]).astype(np.float32)
         if not np.allclose(backend.vectors(ids), expected, atol=2e-3):
             yield Problem(f"{name} holds other vectors than its shards")
@@ -176,7 +181,7 @@ def embed_again(
     library.model_of(encoder)
     for start in range(0, len(photos), BATCH):
         progress("photos", start, len(photos))
-        ids, pixels = decode_again(library, photos[start : start + BATCH], model)
+        ids, pixels = decode_again(library, photos[start : start + BATCH], encoder.preprocess)
         done.lost += len(photos[start : start + BATCH]) - len(ids)
         if ids:
             library.commit(model, queries.IMAGE, ids, encoder.embed_images(np.stack(pixels)))
@@ -187,17 +192,16 @@ def embed_again(
 
 
 def decode_again(
-    library: Library, photos: Sequence[tuple[int, bytes]], model: ModelRow
+    library: Library, photos: Sequence[tuple[int, bytes]], preprocess: Preprocess
 ) -> tuple[list[int], list[np.ndarray]]:
     """Read each (content id, sha256) from any of its files that still holds those bytes."""
     with library.read() as c:
         paths = queries.paths_of(c, [i for i, _ in photos])
-    preprocess = preprocess_from(model.preprocessing)
     ids, pixels = [], []
     for content_id, sha256 in photos:
         for path in paths.get(content_id, []):
             try:
-                data = Path(path).read_bytes()
+                data = read_address(path)
                 if hashlib.sha256(data).digest() == sha256:
                     pixels.append(decode(data, preprocess).pixels)
                     ids.append(content_id)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vlsearch.errors import (
     FingerprintMismatch,
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Engine
 
-    from vlsearch.catalog.queries import ModelRow
+    from vlsearch.catalog.queries import ModelRow, ShardRow
     from vlsearch.encoders.base import Encoder
     from vlsearch.vectors.backend import Backend
     from vlsearch.vectors.derived import DerivedIndex
 
 CATALOG = "catalog.sqlite"
+
+T = TypeVar("T")
 
 
 def default_path() -> Path:
@@ -128,35 +130,42 @@ class Library:
         return rows[-1]
 
     def model_of(self, encoder: Encoder) -> ModelRow:
-        """The row of the model whose vectors this encoder makes; FingerprintMismatch when only its name is known."""
+        """The row of the model whose vectors this encoder makes; FingerprintMismatch when only its name is known.
+
+        Vectors that were imported have no fingerprint: that they are of the model they are said to be of is taken on
+        the user's word.
+        """
         named = [row for row in self.models() if row.name == encoder.name]
         for row in named:
-            if row.fingerprint == encoder.fingerprint:
+            if row.fingerprint == encoder.fingerprint or (not row.fingerprint and row.dim == encoder.dim):
                 return row
         if named:
             raise FingerprintMismatch(
                 f"the library {self.path} holds vectors of {encoder.name} with fingerprint "
-                f"{named[-1].fingerprint[:12]}, this model has {encoder.fingerprint[:12]}: other weights, "
+                f"{named[-1].fingerprint[:12] or 'unknown'}, this model has {encoder.fingerprint[:12]}: other weights, "
                 "preprocessing or tokenizer, so their vectors do not compare; use the same weights or another --library"
             )
         return self.model(encoder.name)
 
     def add_model(self, encoder: Encoder) -> ModelRow:
-        """The row of this encoder's model, made when the library has not seen it."""
+        """The row of this encoder's model, made when the library has not seen it, completed when its vectors were
+        imported."""
         from dataclasses import asdict
 
         from vlsearch.catalog import queries
 
-        if not any(row.name == encoder.name for row in self.models()):
-            with self.transaction() as c:
-                queries.add_model(
-                    c,
-                    name=encoder.name,
-                    fingerprint=encoder.fingerprint,
-                    dim=encoder.dim,
-                    preprocessing=asdict(encoder.preprocess),
-                    source=encoder.source,
-                )
+        known = {
+            "fingerprint": encoder.fingerprint,
+            "preprocessing": asdict(encoder.preprocess),
+            "source": encoder.source,
+        }
+        named = [row for row in self.models() if row.name == encoder.name]
+        with self.transaction() as c:
+            if not named:
+                queries.add_model(c, name=encoder.name, dim=encoder.dim, **known)
+            for row in named:
+                if not row.fingerprint and row.dim == encoder.dim:
+                    queries.complete_model(c, row.id, **known)
         return self.model_of(encoder)
 
     # vectors
@@ -176,10 +185,8 @@ class Library:
         from vlsearch.catalog import queries
         from vlsearch.vectors.store import write_shard
 
-        with self.read() as c:
-            number = max((int(Path(s.file).stem) for s in queries.shards(c, model.id)), default=0) + 1
-        file = f"vectors/{self.folder_of(model)}/{number:06d}.parquet"
-        with self._writing():
+        file = self.next_file(model)
+        with self.writing():
             sha256 = write_shard(self.path / file, np.asarray(ids, np.int64), vectors.astype(np.float16))
         try:
             with self.transaction() as c:
@@ -193,7 +200,7 @@ class Library:
         """The index over all committed vectors of a kind ("image" or "text"), kept while the library is open."""
         key = (model.id, kind)
         if key not in self._indexes:
-            self._indexes[key] = self.derived(model, kind).open()
+            self._indexes[key] = self._of_one_state(model, kind, lambda derived: derived.open())
         return self._indexes[key]
 
     def vectors(self, model: ModelRow, kind: str = "image") -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -202,14 +209,17 @@ class Library:
 
         from vlsearch.vectors.store import read_shard
 
-        ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float32)]
-        for shard in self.derived(model, kind).shards:
-            shard_ids, shard_vectors = read_shard(self.path / shard.file, shard.sha256)
-            live = np.isin(shard_ids, shard.live())
-            ids.append(shard_ids[live])
-            vectors.append(shard_vectors[live].astype(np.float32))
-        order = np.argsort(np.concatenate(ids))
-        return np.concatenate(ids)[order], np.concatenate(vectors)[order]
+        def read(derived: DerivedIndex) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            ids, vectors = [np.empty(0, np.int64)], [np.empty((0, model.dim), np.float32)]
+            for shard in derived.shards:
+                shard_ids, shard_vectors = read_shard(self.path / shard.file, shard.sha256)
+                live = np.isin(shard_ids, shard.live())
+                ids.append(shard_ids[live])
+                vectors.append(shard_vectors[live].astype(np.float32))
+            order = np.argsort(np.concatenate(ids))
+            return np.concatenate(ids)[order], np.concatenate(vectors)[order]
+
+        return self._of_one_state(model, kind, read)
 
     def photo_vectors(self, model: ModelRow) -> dict[str, NDArray[np.float32]]:
         """path -> vector (d,) of every photo that is present."""
@@ -232,15 +242,28 @@ class Library:
             live = queries.live_counts(c, model.id, kind)
             shards = queries.shards(c, model.id, kind)
         stem = self.folder_of(model) + ("" if kind == "image" else ".text")
-        parts = [LiveShard(s.file, s.sha256, live.get(s.id, 0), partial(self._live_items, s.id)) for s in shards]
-        return DerivedIndex(self.path, stem, model.dim, parts)
+        parts = [LiveShard(s.file, s.sha256, live.get(s.id, 0), partial(self._live_items, s)) for s in shards]
+
+        def gone() -> bool:
+            with self.read() as c:
+                return not set(shards) <= set(queries.shards(c, model.id, kind))
+
+        return DerivedIndex(self.path, stem, model.dim, parts, gone)
+
+    def next_file(self, model: ModelRow) -> str:
+        """Where the next shard of a model goes, relative to the library."""
+        from vlsearch.catalog import queries
+
+        with self.read() as c:
+            number = max((int(Path(s.file).stem) for s in queries.shards(c, model.id)), default=0) + 1
+        return f"vectors/{self.folder_of(model)}/{number:06d}.parquet"
 
     def save_indexes(self) -> None:
         """Bring the index files of every model up to the shards."""
         self._indexes.clear()
         for model in self.models():
             for kind in ("image", "text"):
-                with self._writing():
+                with self.writing():
                     self.derived(model, kind).save()
 
     @staticmethod
@@ -250,11 +273,23 @@ class Library:
 
     # private
 
-    def _live_items(self, shard_id: int) -> NDArray[np.int64]:
-        from vlsearch.catalog import queries
+    def _of_one_state(self, model: ModelRow, kind: str, read: Callable[[DerivedIndex], T]) -> T:
+        """What `read` makes of the shards. Where a writer merges them meanwhile, it looks again."""
+        while True:
+            derived = self.derived(model, kind)
+            try:
+                return read(derived)
+            except LibraryDamaged:
+                if not derived.gone():
+                    raise
+
+    def _live_items(self, shard: ShardRow) -> NDArray[np.int64]:
+        from vlsearch.catalog import housekeeping, queries
 
         with self.read() as c:
-            return queries.shard_items(c, shard_id)
+            if not housekeeping.names(c, shard):
+                raise LibraryDamaged(f"shard {self.path / shard.file} is no longer there; run this again")
+            return queries.shard_items(c, shard.id)
 
     def _open_engine(self) -> Engine:
         if self._engine is None:
@@ -300,7 +335,8 @@ class Library:
                 self._lock.release()
 
     def _sweep(self) -> None:
-        """Delete shards that no row names: a commit that was killed between its two halves."""
+        """Delete shards that no row names, and let manifests name those that rows do: what a commit or a merge leaves
+        that was killed between its two halves."""
         from vlsearch.catalog import queries
 
         with self.read() as c:
@@ -308,9 +344,14 @@ class Library:
         for file in self.path.glob("vectors/*/*"):
             if file.relative_to(self.path).as_posix() not in named:
                 file.unlink(missing_ok=True)
+        with self.writing():
+            if any(b'"next"' in file.read_bytes() for file in self.path.glob("index/*.json")):
+                for model in self.models():
+                    for kind in (queries.IMAGE, queries.TEXT):
+                        self.derived(model, kind).settle()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Turn what the file system raises into one line that says what to do."""
         try:
             yield

@@ -40,8 +40,8 @@ def test_every_byte_of_a_path_is_kept(c: Connection) -> None:
     names.append("/p/ü/日本 \U0001f436.jpg")
     queries.add_contents(c, [content(1)])
     queries.put_files(c, [file(name, 1) for name in names])
-    assert set(queries.known_files(c, None)) == set(names)
-    assert queries.existing_paths(c, names) == sorted(names, key=os.fsencode)
+    assert set(queries.files_at(c, None, None)) == set(names)
+    assert set(queries.files_at(c, names, None)) == set(names)
     assert sorted(queries.paths_of(c, [1])[1]) == sorted(names)
 
 
@@ -115,9 +115,9 @@ def test_a_move_takes_the_place_of_what_was_there(c: Connection) -> None:
     queries.put_failures(c, [{"path": "/bad", "size": 1, "mtime_ns": 1, "reason": "r"}])
     queries.mark_missing(c, ["/old"], 5.0)
     queries.move_files(c, [("/old", "/new", 7, 8)])
-    assert queries.known_files(c, None) == {"/new": (7, 8, False, False)}
+    assert {path: row[1:] for path, row in queries.files_at(c, None, None).items()} == {"/new": (7, 8, False, False)}
     queries.move_files(c, [("/new", "/bad", 7, 9)])
-    assert queries.known_failures(c) == {}
+    assert queries.failures_at(c, None) == {}
     assert queries.paths_of(c, [1, 2]) == {1: ["/bad"]}
 
 
@@ -134,8 +134,8 @@ def test_a_failure_replaces_what_the_file_was(c: Connection) -> None:
     queries.add_contents(c, [content(1)])
     queries.put_files(c, [file("/a", 1)])
     queries.put_failures(c, [{"path": "/a", "size": 3, "mtime_ns": 4, "reason": "cut short"}])
-    assert queries.known_files(c, None) == {}
-    assert queries.known_failures(c) == {"/a": (3, 4)}
+    assert queries.files_at(c, None, None) == {}
+    assert queries.failures_at(c, None) == {"/a": (3, 4)}
     assert queries.failures(c) == [("/a", "cut short")]
     queries.put_failures(c, [{"path": "/a", "size": 5, "mtime_ns": 6, "reason": "other"}])
     assert queries.failures(c) == [("/a", "other")]
@@ -163,8 +163,8 @@ def test_vectors_of_one_model_say_nothing_of_another(c: Connection) -> None:
     sha = (1).to_bytes(32, "big")
     assert queries.content_by_sha256(c, [sha], one) == {sha: (1, True)}
     assert queries.content_by_sha256(c, [sha], other) == {sha: (1, False)}
-    assert queries.known_files(c, one)["/a"][3] is True
-    assert queries.known_files(c, other)["/a"][3] is False
+    assert queries.files_at(c, ["/a"], one)["/a"].has_vector is True
+    assert queries.files_at(c, ["/a"], other)["/a"].has_vector is False
     assert queries.contents_without_vector(c) == []
     queries.drop_shard(c, 1)
     assert queries.contents_without_vector(c) == [1]

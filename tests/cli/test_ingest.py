@@ -58,7 +58,7 @@ def test_an_empty_folder(cli: Cli, tmp_path: Path) -> None:
 def test_no_such_path_makes_no_library(cli: Cli, photos: Photos, tmp_path: Path) -> None:
     done = cli("ingest", photos(1), tmp_path / "nowhere", "--model", "colour")
     assert done.code == 2
-    assert done.err == f"vlsearch: no such file or folder: {tmp_path / 'nowhere'}\n"
+    assert done.err == f"vlsearch: no such file or folder: {str(tmp_path / 'nowhere')!r}\n"
     assert not (tmp_path / "library").exists()
 
 
@@ -86,7 +86,7 @@ def test_the_default_model_where_there_is_none(cli: Cli, photos: Photos) -> None
 def test_other_weights_are_refused(cli: Cli, photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos(1)
     cli("ingest", folder, "--model", "colour")
-    monkeypatch.setattr("vlsearch.encoders.registry.load_source", lambda _: ColourEncoder(salt="other"))
+    monkeypatch.setattr("vlsearch.encoders.registry.load_source", lambda *_: ColourEncoder(salt="other"))
     photos(2, seed=1)
     for arguments in (["ingest", folder], ["query", "dog"], ["audit"]):
         done = cli(*arguments)

@@ -5,6 +5,8 @@ import json
 import os
 import random
 import shutil
+import signal
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,10 +21,13 @@ from tests.conftest import ColourEncoder
 from vlsearch.catalog import queries
 from vlsearch.check import verify
 from vlsearch.errors import FingerprintMismatch, UsageError
-from vlsearch.ingest import pipeline
-from vlsearch.ingest.pipeline import BATCH, Summary, duration, ingest, read_steadily
+from vlsearch.ingest import sources, taking
+from vlsearch.ingest.pipeline import ingest
 from vlsearch.ingest.scan import Found
+from vlsearch.ingest.summary import Summary, duration
 from vlsearch.library import Library, open_library
+
+BATCH = 64
 
 Photos = Callable[..., Path]
 Take = Callable[..., Summary]
@@ -77,7 +82,7 @@ def test_unchanged_files_are_not_opened(
     def fail(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(pipeline, "read_steadily", fail)
+    monkeypatch.setattr("vlsearch.ingest.readers.Decoder", fail)
     monkeypatch.setattr(encoder, "embed_images", fail)
     assert counts(take(folder)) == {"unchanged": 3}
 
@@ -337,24 +342,19 @@ def test_a_bad_file_is_not_tried_with_every_model(take: Take, photos: Photos) ->
     assert counts(take(folder, model=ColourEncoder("other"))) == {"added": 1, "skipped": 1, "embedded": 1}
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
-def test_what_the_system_refuses_is_tried_again(
-    library: Library, take: Take, photos: Photos, error: OSError, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_system_refuses_is_tried_again(library: Library, take: Take, photos: Photos) -> None:
     folder = photos(3)
-    original = read_steadily
-
-    def refuse(file: Found) -> Any:
-        if file.path.endswith("00001.jpg"):
-            raise error
-        return original(file)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "read_steadily", refuse)
-        summary = take(folder)
-    assert counts(summary) == {"added": 2, "failed": 1, "embedded": 2}
-    assert summary.failures == [(str(folder / "00001.jpg"), error.strerror)]
+    photo = folder / "00001.jpg"
+    away = photo.rename(folder.parent / "away.jpg")
+    photo.mkdir()  # it is there, and cannot be read
+    with library.read() as c:
+        assert queries.failures(c) == []
+    with_link = photo.rename(folder / "folder")
+    photo.symlink_to(with_link / "nothing.jpg")
+    assert counts(take(folder)) == {"added": 2, "failed": 1, "embedded": 2}
     assert failures(library) == {}
+    photo.unlink()
+    away.rename(photo)
     assert counts(take(folder)) == {"unchanged": 2, "added": 1, "embedded": 1}
 
 
@@ -401,18 +401,16 @@ def test_a_folder_that_cannot_be_listed_hides_nothing(
 # Files that change while they are looked at
 
 
-def with_each(read: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Lets `read` happen to the file called `name` just before it is opened."""
-    original = read_steadily
-    done = threading.Event()
+def with_each(change: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Lets `change` happen to the file called `name` after it was found and before it is read."""
+    original = sources.Fetcher.fetch
 
-    def before(file: Found) -> Any:
-        if file.path.endswith(name) and not done.is_set():
-            done.set()
-            read(Path(file.path))
-        return original(file)
+    def before(self: sources.Fetcher, found: Found) -> bytes | None:
+        if found.path.endswith(name):
+            change(Path(found.path))
+        return original(self, found)
 
-    monkeypatch.setattr(pipeline, "read_steadily", before)
+    monkeypatch.setattr(sources.Fetcher, "fetch", before)
 
 
 def test_a_photo_deleted_between_listing_and_reading(
@@ -431,60 +429,74 @@ def test_a_photo_rewritten_between_listing_and_reading_is_taken_as_it_is(
     library: Library, take: Take, photos: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = photos(3)
-    with_each(lambda path: path.write_bytes(jpeg(9)) and None, monkeypatch, "00001.jpg")
-    assert counts(take(folder)) == {"added": 3, "embedded": 3}
+    with monkeypatch.context() as patch:
+        with_each(lambda path: path.write_bytes(jpeg(9)), patch, "00001.jpg")
+        assert counts(take(folder)) == {"added": 3, "embedded": 3}
     assert counts(take(folder)) == {"unchanged": 3}, "its size and time are those of what was read"
     assert verify(library) == []
 
 
-class Growing(io.FileIO):
-    """A file that grows by some bytes whenever it has been read, for the first `times` times."""
-
-    times = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        if Growing.times:
-            Growing.times -= 1
-            with Path(os.fsdecode(self.name)).open("ab") as handle:
-                handle.write(b"more")
-        return data
+# Containers
 
 
-@pytest.mark.parametrize(("times", "whole"), [(1, True), (2, False)])
-def test_a_photo_that_grows_while_it_is_read(
-    library: Library, take: Take, photos: Photos, monkeypatch: pytest.MonkeyPatch, times: int, whole: bool
-) -> None:
-    """Once: it is read again. On and on: it is left for the next run."""
-    folder = photos(1)
-    Growing.times = times
-    original = Path.open
+def test_a_bad_row_costs_itself(library: Library, take: Take, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def opened(self: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
-        if self.suffix == ".jpg" and mode == "rb":
-            return Growing(str(self), "rb")
-        return original(self, mode, *rest, **options)
-
-    monkeypatch.setattr(Path, "open", opened)
-    summary = take(folder)
-    monkeypatch.undo()
-    assert counts(summary) == ({"added": 1, "embedded": 1} if whole else {"failed": 1})
-    assert failures(library) == {}
-    if not whole:
-        assert "changes while it is being read" in summary.failures[0][1]
-    assert take(folder).failed == 0
-    assert len(places(library)) == 1
+    rows = [jpeg(1), None, jpeg(2), b""]
+    pq.write_table(
+        pa.table({"jpg": pa.array(rows, pa.binary()), "caption": ["a", "b", "c", "d"]}), tmp_path / "a.parquet"
+    )
+    summary = take(tmp_path / "a.parquet")
+    assert counts(summary) == {"added": 2, "failed": 2, "embedded": 2}
+    assert set(failures(library)) == {f"{tmp_path}/a.parquet#{row}" for row in (1, 3)}
+    assert counts(take(tmp_path / "a.parquet")) == {"unchanged": 2, "skipped": 2}
+    with library.read() as c:
+        assert [(text, source) for _, _, text, source, _ in queries.all_captions(c)] == [
+            ("a", "a.parquet"),
+            ("c", "a.parquet"),
+        ]
     assert verify(library) == []
 
 
-def test_read_steadily_gives_size_and_time_of_what_it_read(tmp_path: Path) -> None:
-    file = tmp_path / "a"
-    file.write_bytes(b"12345")
-    found, data = read_steadily(Found(str(file), 0, 0))
-    assert (found, data) == (Found(str(file), 5, file.stat().st_mtime_ns), b"12345")
+def test_a_container_that_is_gone_takes_its_photos_along(library: Library, take: Take, tmp_path: Path) -> None:
+    file = tmp_path / "shards" / "a.tar"
+    file.parent.mkdir()
+    with tarfile.open(file, "w") as tar:
+        for n in range(3):
+            member = tarfile.TarInfo(f"{n}.jpg")
+            member.size = len(jpeg(n))
+            tar.addfile(member, io.BytesIO(jpeg(n)))
+    assert counts(take(file)) == {"added": 3, "embedded": 3}
+    moved = file.rename(file.with_name("b.tar"))
+    assert counts(take(moved)) == {"moved": 3}
+    with tarfile.open(moved, "w") as tar:
+        member = tarfile.TarInfo("1.jpg")
+        member.size = len(jpeg(1))
+        tar.addfile(member, io.BytesIO(jpeg(1)))
+    assert counts(take(moved)) == {"unchanged": 1, "missing": 2}
+    assert sorted(places(library)) == [f"{moved}#1.jpg"]
+    assert verify(library) == []
 
 
 # Models
+
+
+def test_an_ingest_completes_an_imported_model(
+    library: Library, take: Take, photos: Photos, tmp_path: Path, encoder: ColourEncoder
+) -> None:
+    from vlsearch.ingest.vector_files import open_files
+    from vlsearch.ingest.vector_import import import_vectors
+
+    folder = photos(3)
+    vectors = np.random.default_rng(0).normal(size=(2, encoder.dim)).astype(np.float32)
+    np.savez(tmp_path / "v.npz", embeddings=vectors, paths=np.array(["one.jpg", "two.jpg"]))
+    import_vectors(library, open_files([tmp_path / "v.npz"]), encoder.name)
+    assert library.model().fingerprint == ""
+    assert counts(take(folder)) == {"added": 3, "embedded": 3}
+    assert library.model().fingerprint == encoder.fingerprint
+    assert len(library.vectors(library.model())[0]) == 5
+    assert verify(library) == []
 
 
 def test_two_models_side_by_side(library: Library, take: Take, photos: Photos, encoder: ColourEncoder) -> None:
@@ -518,7 +530,7 @@ def test_captions_get_vectors_of_a_new_model(library: Library, take: Take, photo
         queries.add_captions(c, [(1, "a dog", None), (2, "a cat", None)], "test")
     seen: list[tuple[str, int, int]] = []
     assert counts(take(folder, progress=lambda *step: seen.append(step))) == {"unchanged": 2}
-    assert seen == [("captions", 0, 2), ("captions", 2, 2)]
+    assert seen[1:] == [("captions", 0, 2), ("captions", 2, 2)]
     other = ColourEncoder("other")
     take(folder, model=other)
     assert library.vectors(library.model("other"), "text")[0].tolist() == [1, 2]
@@ -528,32 +540,67 @@ def test_captions_get_vectors_of_a_new_model(library: Library, take: Take, photo
 # Interruptions
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_run_keeps_what_it_committed(
-    library: Library, take: Take, photos: Photos, encoder: ColourEncoder, error: type[BaseException]
+def test_a_run_that_breaks_off_keeps_what_it_committed(
+    library: Library, take: Take, photos: Photos, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = photos(4 * BATCH)
+    monkeypatch.setattr(taking, "COMMIT_SECONDS", 0.0)
     embed = encoder.embed_images
-    batches = 0
 
     def fail(pixels: Any) -> Any:
-        nonlocal batches
-        batches += 1
-        if batches == 3:
-            raise error
+        if encoder.embedded >= 2 * BATCH:
+            raise MemoryError
         return embed(pixels)
 
     encoder.embed_images = fail  # type: ignore[method-assign]
-    with pytest.raises(error):
+    with pytest.raises(MemoryError):
         take(folder)
-    assert totals(library)["files"] == 2 * BATCH
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    kept = totals(library)["files"]
+    assert 0 < kept <= 2 * BATCH
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("reader", "lane"))]
     library.close()
+    encoder.embed_images = embed  # type: ignore[method-assign]
     with open_library(library.path, write=True) as again:
         summary = ingest(again, [folder], "colour", lambda: encoder)
-        assert counts(summary) == {"added": 2 * BATCH, "unchanged": 2 * BATCH, "embedded": 2 * BATCH}
+        rest = 4 * BATCH - kept
+        assert counts(summary) == {"added": rest, "unchanged": kept, "embedded": rest}
         assert verify(again) == []
+
+
+def test_ctrl_c_commits_what_is_embedded(library: Library, take: Take, photos: Photos, encoder: ColourEncoder) -> None:
+    folder = photos(4 * BATCH)
+    embed = encoder.embed_images
+
+    def interrupted(pixels: Any) -> Any:
+        if encoder.embedded >= BATCH:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return embed(pixels)
+
+    encoder.embed_images = interrupted  # type: ignore[method-assign]
+    handler = signal.getsignal(signal.SIGINT)
+    summary = take(folder)
+    assert summary.interrupted
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert BATCH < summary.embedded == encoder.embedded == totals(library)["photos"] < 4 * BATCH
+    encoder.embed_images = embed  # type: ignore[method-assign]
+    rest = 4 * BATCH - summary.embedded
+    assert counts(take(folder)) == {"added": rest, "unchanged": summary.embedded, "embedded": rest}
     assert encoder.embedded == 4 * BATCH
+    assert verify(library) == []
+
+
+def test_a_second_ctrl_c_ends_it_on_the_spot(take: Take, photos: Photos) -> None:
+    folder = photos(3)
+
+    def impatient(what: str, *_: int) -> None:
+        if what == "files":
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        take(folder, progress=impatient)
+    assert counts(take(folder)) == {"added": 3, "embedded": 3}
 
 
 def test_an_error_in_a_reading_thread_is_not_swallowed(
@@ -562,7 +609,7 @@ def test_an_error_in_a_reading_thread_is_not_swallowed(
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pipeline, "decode", broken)
+    monkeypatch.setattr("vlsearch.ingest.decoders.as_read", broken)
     with pytest.raises(ZeroDivisionError):
         take(photos(3))
     assert totals(library)["files"] == 0
@@ -572,20 +619,23 @@ def test_an_error_in_a_reading_thread_is_not_swallowed(
 
 
 def test_ids_follow_the_order_of_the_paths(
-    library: Library, take: Take, photos: Photos, monkeypatch: pytest.MonkeyPatch
+    library: Library, take: Take, photos: Photos, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever thread is first: two machines give the same library."""
-    folder = photos(30)
+    """Whatever lane is first: two machines give the same library."""
+    folder = photos(100)
+    shutil.copy(folder / "00090.jpg", folder / "00003 copy of 90.jpg")
     draw = random.Random(0)
-    original = read_steadily
+    embed = encoder.embed_images
 
-    def slow(file: Found) -> Any:
-        time.sleep(draw.random() / 500)
-        return original(file)
+    def slow(pixels: Any) -> Any:
+        time.sleep(draw.random() / 50)
+        return embed(pixels)
 
-    monkeypatch.setattr(pipeline, "read_steadily", slow)
+    monkeypatch.setattr(encoder, "image_lanes", lambda: [slow] * 4)
+    monkeypatch.setattr(encoder, "lane_batch", 3)
     take(folder)
-    assert [i for _, i in sorted(places(library).items())] == list(range(1, 31))
+    found = [i for path, i in sorted(places(library).items()) if not path.endswith("00090.jpg")]
+    assert found == list(range(1, 101))
 
 
 def test_failures_come_in_the_order_of_the_paths(take: Take, tmp_path: Path) -> None:
@@ -597,34 +647,38 @@ def test_failures_come_in_the_order_of_the_paths(take: Take, tmp_path: Path) -> 
 def test_progress_counts_to_the_end(take: Take, photos: Photos) -> None:
     seen: list[tuple[str, int, int]] = []
     take(photos(5), progress=lambda *step: seen.append(step))
-    assert seen == [("photos", n, 5) for n in range(6)]
+    assert seen[0] == ("files", 5, 0)
+    assert seen[-1] == ("photos", 5, 5)
+    assert [done for what, done, _ in seen if what == "photos"] == sorted(done for _, done, _ in seen[1:])
 
 
-def test_the_number_of_files_in_flight_is_bounded(
+def test_the_number_of_photos_in_flight_is_bounded(
     take: Take, photos: Photos, monkeypatch: pytest.MonkeyPatch, encoder: ColourEncoder
 ) -> None:
     """However many photos there are, memory holds few of them."""
-    read = 0
-    original = read_steadily
+    monkeypatch.setattr(taking, "AHEAD", 40)
+    monkeypatch.setattr(encoder, "lane_batch", 4)
+    received = 0
+    original = taking.Taking._received
     ahead = []
 
-    def counting(file: Found) -> Any:
-        nonlocal read
-        read += 1
-        return original(file)
+    def counting(self: taking.Taking, read: Any) -> None:
+        nonlocal received
+        received += 1
+        ahead.append(received - self.settled)
+        original(self, read)
 
     embed = encoder.embed_images
 
-    def embedding(pixels: Any) -> Any:
-        time.sleep(0.1)
-        ahead.append(read - encoder.embedded)
+    def slow(pixels: Any) -> Any:
+        time.sleep(0.01)
         return embed(pixels)
 
-    monkeypatch.setattr(pipeline, "read_steadily", counting)
-    monkeypatch.setattr(encoder, "embed_images", embedding)
-    take(photos(6 * BATCH))
-    assert len(ahead) == 6
-    assert max(ahead) <= 3 * BATCH
+    monkeypatch.setattr(taking.Taking, "_received", counting)
+    monkeypatch.setattr(encoder, "embed_images", slow)
+    take(photos(300))
+    assert received == 300
+    assert 10 < max(ahead) <= 40
 
 
 def test_the_last_line() -> None:
@@ -641,6 +695,7 @@ def test_the_summary_as_one_object() -> None:
     assert json.loads(json.dumps(row)) == row
     assert row == {
         **dict.fromkeys(("unchanged", "moved", "missing", "failed", "skipped", "embedded"), 0),
+        "interrupted": False,
         "added": 1,
         "seconds": 1.235,
     }

@@ -11,7 +11,8 @@ from PIL import Image
 from tests.conftest import ColourEncoder
 from vlsearch.catalog import queries
 from vlsearch.errors import FingerprintMismatch, UnreadableFile, UsageError
-from vlsearch.ingest.pipeline import Summary, embed_captions
+from vlsearch.ingest.pipeline import embed_captions
+from vlsearch.ingest.summary import Summary
 from vlsearch.library import Library, open_library
 from vlsearch.search.engine import Engine, Hit
 

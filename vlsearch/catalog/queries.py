@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, literal, select, update
@@ -54,6 +54,11 @@ def models(c: Connection) -> list[ModelRow]:
 
 def add_model(c: Connection, **values: Any) -> int:
     return int(c.execute(insert(Model).values(**values).returning(Model.id)).scalar_one())
+
+
+def complete_model(c: Connection, model_id: int, **values: Any) -> None:
+    """Fill in what was not known when its vectors were imported."""
+    c.execute(update(Model).where(Model.id == model_id).values(**values))
 
 
 # shards and vectors
@@ -105,16 +110,44 @@ def next_id(c: Connection, table: type[Content] | type[Caption]) -> int:
 # files and contents
 
 
-def known_files(c: Connection, model_id: int | None) -> dict[str, tuple[int, int, bool, bool]]:
-    """path -> (size, mtime_ns, whether it is missing, whether its photo has a vector of this model)."""
+class FileRow(NamedTuple):
+    id: int
+    size: int
+    mtime_ns: int
+    missing: bool
+    has_vector: bool
+    """its photo has a vector of the model that was asked for"""
+
+
+def files_at(c: Connection, paths: Sequence[str] | None, model_id: int | None) -> dict[str, FileRow]:
+    """path -> what is known of the file there; without `paths`, of every file."""
     joined = and_(Vector.model_id == model_id, Vector.kind == IMAGE, Vector.item_id == File.content_id)
     missing, has_vector = File.missing_since.is_not(None), Vector.item_id.is_not(None)
-    query = select(File.path, File.size, File.mtime_ns, missing, has_vector).outerjoin(Vector, joined)
-    return {path: (size, mtime, gone, has) for path, size, mtime, gone, has in c.execute(query)}
+    columns = (File.path, File.id, File.size, File.mtime_ns, missing, has_vector)
+    query = select(*columns).outerjoin(Vector, joined)
+    parts = [query] if paths is None else [query.where(File.path.in_(part)) for part in chunks(paths)]
+    return {
+        path: FileRow(i, size, mtime, gone, has)
+        for part in parts
+        for path, i, size, mtime, gone, has in c.execute(part)
+    }
 
 
-def known_failures(c: Connection) -> dict[str, tuple[int, int]]:
-    return {p: (s, m) for p, s, m in c.execute(select(Failure.path, Failure.size, Failure.mtime_ns))}
+def last_file_id(c: Connection) -> int:
+    return int(c.execute(select(func.max(File.id))).scalar() or 0)
+
+
+def present_files(c: Connection) -> Iterator[tuple[int, str]]:
+    """(file id, path) of every file that is not marked missing, a few at a time."""
+    query = select(File.id, File.path).where(File.missing_since.is_(None))
+    yield from map(tuple, c.execution_options(yield_per=1000).execute(query))
+
+
+def failures_at(c: Connection, paths: Sequence[str] | None) -> dict[str, tuple[int, int]]:
+    """path -> (size, mtime_ns) of those that could not be read; without `paths`, of all."""
+    query = select(Failure.path, Failure.size, Failure.mtime_ns)
+    parts = [query] if paths is None else [query.where(Failure.path.in_(part)) for part in chunks(paths)]
+    return {path: (size, mtime) for part in parts for path, size, mtime in c.execute(part)}
 
 
 def content_by_sha256(c: Connection, sha256: Sequence[bytes], model_id: int | None) -> dict[bytes, tuple[int, bool]]:
@@ -187,11 +220,6 @@ def put_failures(c: Connection, rows: Sequence[dict[str, Any]]) -> None:
         c.execute(delete(Failure).where(Failure.path.in_(part)))
         c.execute(delete(File).where(File.path.in_(part)))
     c.execute(insert(Failure), list(rows))
-
-
-def existing_paths(c: Connection, paths: Sequence[str]) -> list[str]:
-    """Those of `paths` that the catalog has."""
-    return [p for part in chunks(paths) for p in c.execute(select(File.path).where(File.path.in_(part))).scalars()]
 
 
 def mark_missing(c: Connection, paths: Sequence[str], when: float) -> None:

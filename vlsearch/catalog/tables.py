@@ -42,6 +42,7 @@ class Content(Table):
     format: Mapped[str] = mapped_column(String(16))
     taken_at: Mapped[str | None] = mapped_column(String(32))
     camera: Mapped[str | None]
+    lens: Mapped[str | None]
     lat: Mapped[float | None] = mapped_column(Double)
     lon: Mapped[float | None] = mapped_column(Double)
 

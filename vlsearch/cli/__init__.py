@@ -12,13 +12,17 @@ from vlsearch import __version__
 from vlsearch.errors import VlsearchError
 
 COMMANDS = {
-    "ingest": "Embed the photos in folders; again and again, only what is new.",
+    "ingest": "Embed the photos in folders and archives; again and again, only what is new.",
     "query": "Find photos by words or by a photo.",
     "audit": "Measure how far the answers depend on the order of words.",
     "captions": "Import and export what is known in words about photos.",
+    "import-vectors": "Make photos searchable by vectors that exist already.",
+    "export": "Photos, captions and vectors as Parquet.",
+    "duplicates": "List photos that are there twice, or nearly.",
     "info": "What a library holds.",
     "models": "Models: in the library, in the cache, built in, recommended.",
     "forget": "Drop the photos that are missing.",
+    "optimize": "Merge small shards, give free space back.",
     "verify": "Check every byte of a library.",
     "repair": "Mend what verify found.",
 }
@@ -33,7 +37,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"vlsearch.cli.{cmd_name}").command
+        command: click.Command = import_module(f"vlsearch.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -92,7 +92,11 @@ def captioned(library: Library, row: ModelRow) -> tuple[NDArray[np.float32], lis
     with library.read() as c:
         shown = ~np.isin(ids, queries.hidden_contents(c))
         place = {content_id: n for n, content_id in enumerate(ids[shown].tolist())}
-        captions = [(text, place[i]) for _, i, text, _, _ in queries.all_captions(c) if i in place]
+        rows = queries.all_captions(c)
+        # keywords have no order that could be lost
+        captions = [
+            (text, place[i]) for _, i, text, source, _ in rows if i in place and not source.endswith(":keywords")
+        ]
     return xb[shown], [text for text, _ in captions], np.array([n for _, n in captions], np.int64)
 
 

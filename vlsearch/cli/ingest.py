@@ -2,71 +2,137 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlsearch.cli.options import check_weights, library_option, model_options
+from vlsearch.cli.options import check_weights, library_option, model_options, precision_option, verbose_option
 from vlsearch.cli.printing import print_json, progress, warn
 
 if TYPE_CHECKING:
     from vlsearch.encoders.base import Encoder
+    from vlsearch.ingest.summary import Summary
+    from vlsearch.library import Library
 
 SHOWN_FAILURES = 5
+INTERRUPTED = 130
 
 
 @click.command(no_args_is_help=True)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Skip files and folders whose name or path matches.")
+@click.option("--watch", is_flag=True, help="Then follow changes, until Ctrl-C.")
+@click.option(
+    "--max-pixels",
+    metavar="MEGAPIXELS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300,
+    show_default=True,
+    help="Leave larger photos out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@verbose_option
+@precision_option
 @library_option
 @model_options
 def command(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     exclude: tuple[str, ...],
+    watch: bool,
+    max_pixels: float,
     as_json: bool,
+    precision: str,
     library_path: Path | None,
     model_name: str | None,
     weights: Path | None,
 ) -> int:
-    """Embed the photos in folders. Run it again at any time: only what is new or changed costs anything.
+    """Embed the photos in folders, .tar and .parquet files, or in a list on stdin (-). Run it again at any time: only
+    what is new or changed costs anything.
 
     Moved, renamed and duplicate photos are recognised by their bytes. Photos that are gone are kept and marked
     missing (`vlsearch forget` drops them). A file that cannot be read is noted and not tried again until it changes.
 
     \b
       vlsearch ingest ~/photos --exclude '*/thumbs/*'
-      vlsearch ingest ~/photos --model builtin
+      vlsearch ingest ~/photos --model builtin --watch
+      vlsearch ingest 'shards/{00000..00099}.tar' train.parquet
+      find . -name '*.jpg' -newer stamp -print0 | vlsearch ingest -
     """
     from vlsearch.encoders import registry
     from vlsearch.errors import UsageError
-    from vlsearch.ingest.pipeline import ingest
+    from vlsearch.ingest import sources
     from vlsearch.library import open_library
 
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"no such file or folder: {path}")
     check_weights(model_name, weights)
-    with open_library(library_path, write=True, create=True) as library:
-        rows = library.models()
-        if model_name is None and rows:
-            source, name = rows[0].source, rows[0].name
-        else:
-            source = registry.source_of(model_name or registry.DEFAULT, weights)
-            name = registry.shown_name(source)
+    sources.find([path for path in paths if path != sources.STDIN], exclude)  # what is not there makes no library
+    if watch and "-" in paths:
+        raise UsageError("a list on stdin cannot be watched; name the folders")
 
-        def load() -> Encoder:
-            return registry.load_source(source)
+    @cache
+    def load(source_items: tuple[tuple[str, Any], ...]) -> Encoder:
+        return registry.load_source(dict(source_items), precision)
 
-        with progress() as show:
-            summary = ingest(library, paths, name, load, exclude=exclude, progress=show)
-    for path_name, reason in summary.failures[:SHOWN_FAILURES]:
-        warn(f"cannot read {path_name}: {reason}; skipped")
-    if len(summary.failures) > SHOWN_FAILURES:
-        warn(f"and {len(summary.failures) - SHOWN_FAILURES:,} more (vlsearch info --failures lists all)")
+    def once(roots: Sequence[str | Path]) -> Summary:
+        from vlsearch.ingest.pipeline import ingest
+
+        with open_library(library_path, write=True, create=True) as library, progress() as show:
+            source = source_for(library, model_name, weights)
+            return ingest(
+                library,
+                roots,
+                registry.shown_name(source),
+                lambda: load(tuple(source.items())),
+                exclude=exclude,
+                stdin=sys.stdin if "-" in roots else None,
+                max_pixels=round(max_pixels * 1e6),
+                progress=show,
+            )
+
+    if watch:
+        follow(paths, once, as_json)
+        return 0
+    summary = once(paths)
+    report(summary, as_json)
+    if summary.interrupted:
+        warn("interrupted; what was embedded is kept, the same command goes on from there")
+        return INTERRUPTED
+    return 1 if summary.failed else 0
+
+
+def source_for(library: Library, model_name: str | None, weights: Path | None) -> dict[str, Any]:
+    """How to load the model that was asked for, or else the library's own."""
+    from vlsearch.encoders import registry
+
+    rows = library.models()
+    if model_name is None and rows:
+        return rows[0].source
+    return registry.source_of(model_name or registry.DEFAULT, weights)
+
+
+def follow(paths: Sequence[str], once: Any, as_json: bool) -> None:
+    from vlsearch.ingest.watch import watch
+
+    def run(roots: Sequence[Path]) -> None:
+        summary = once(roots)
+        if summary.added or summary.moved or summary.missing or summary.failed or summary.interrupted:
+            report(summary, as_json)
+        if summary.interrupted:
+            raise KeyboardInterrupt
+
+    watch([Path(path) for path in paths], run)
+
+
+def report(summary: Summary, as_json: bool) -> None:
+    for path, reason in summary.failures[:SHOWN_FAILURES]:
+        warn(f"cannot read {path}: {reason}; skipped")
+    if summary.failed > SHOWN_FAILURES:
+        warn(f"and {summary.failed - SHOWN_FAILURES:,} more (vlsearch info --failures lists all)")
     if as_json:
         print_json(summary.to_dict())
     else:
         click.echo(str(summary))
-    return 1 if summary.failed else 0
+    sys.stdout.flush()

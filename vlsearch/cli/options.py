@@ -25,6 +25,29 @@ library_option = click.option(
 )
 
 
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="How the model computes; auto takes the fastest that keeps a cosine of 0.99 to fp32.",
+)
+
+
+def verbose_option(command: Command) -> Command:
+    """-v: what was chosen and why, on stderr."""
+
+    def switch(_context: click.Context, _parameter: click.Parameter, on: bool) -> None:
+        if on:
+            import logging
+
+            logging.getLogger("vlsearch").setLevel(logging.INFO)
+
+    return click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=switch, help="Say what was chosen and why."
+    )(command)
+
+
 def model_options(command: Command) -> Command:
     command = click.option(
         "--weights",

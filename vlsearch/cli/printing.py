@@ -55,9 +55,11 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total, rate="")
+                for earlier in tasks.values():
+                    bars.update(earlier, visible=False)
+                tasks[what] = bars.add_task(what, total=total or None, rate="")
             task = bars.tasks[tasks[what]]
             rate = f"{task.speed:.0f}/s" if task.speed else ""
-            bars.update(tasks[what], completed=done, total=total, rate=rate)
+            bars.update(tasks[what], completed=done, total=total or None, rate=rate)
 
         yield show

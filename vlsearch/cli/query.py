@@ -53,6 +53,7 @@ def command(
       vlsearch query "receipt" --paths -0 | xargs -0 cp -t receipts/
     """
     from vlsearch.errors import UsageError
+    from vlsearch.ingest.sources import exists
     from vlsearch.library import open_library
     from vlsearch.search.engine import Engine
 
@@ -60,7 +61,7 @@ def command(
         raise UsageError("give either words or --image FILE")
     if text is not None and not text.strip():
         raise UsageError('the query is empty; say what to look for, as in vlsearch query "dog on the beach"')
-    if image is not None and not image.is_file():
+    if image is not None and not exists(str(image)):
         raise UsageError(f"no such file: {image}")
     with open_library(library_path) as library:
         engine = Engine(library, encoder_for(library, model_name, weights))

@@ -1,298 +1,164 @@
-"""From files to committed vectors: scan, read, decode, embed, commit. Whatever is killed goes on with the next run."""
+"""From files to committed vectors: find, read, decode, embed, commit. Whatever is killed goes on with the next run."""
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import os
+import signal
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import numpy as np
 
 from vlsearch.catalog import queries
-from vlsearch.catalog.tables import Content
-from vlsearch.encoders.base import Encoder, Preprocess
-from vlsearch.errors import UnreadableFile
-from vlsearch.ingest.decode import Photo, decode
-from vlsearch.ingest.scan import Found, Unreadable, scan
+from vlsearch.encoders.base import Encoder
+from vlsearch.ingest import sources
+from vlsearch.ingest.decode import MAX_PIXELS
+from vlsearch.ingest.decoder_process import preprocess_from
+from vlsearch.ingest.decoders import Settings
+from vlsearch.ingest.scan import Found, Unreadable
+from vlsearch.ingest.spool import Spool
+from vlsearch.ingest.summary import Summary
+from vlsearch.ingest.taking import Taking
+from vlsearch.optimize import merge_when_it_pays
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from vlsearch.catalog.queries import ModelRow
     from vlsearch.library import Library
 
-BATCH = 64  # photos embedded at once and committed together
-COMMIT_FILES = 1000  # files that need no embedding are committed at this number at the latest
-
+LOOKED_UP = 1000
+"""files that are compared with the catalog at a time"""
 Progress = Callable[[str, int, int], None]
-"""called with what is being done ("photos", "captions"), how many are done, how many there are"""
-
-
-@dataclass
-class Summary:
-    """What an ingest did, in files."""
-
-    added: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    missing: int = 0
-    failed: int = 0
-    skipped: int = 0
-    """failed before and unchanged since: not tried again"""
-    embedded: int = 0
-    """photos that went through the model"""
-    seconds: float = 0.0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    """path and reason of each failure of this run"""
-
-    def __str__(self) -> str:
-        counts = (self.added, self.unchanged, self.moved, self.missing, self.failed)
-        named = zip(counts, ("added", "unchanged", "moved", "missing", "failed"), strict=True)
-        parts = [f"{count:,} {name}" for count, name in named if count or name in ("added", "unchanged")]
-        if self.skipped:
-            parts.append(f"{self.skipped:,} skipped (failed before)")
-        rate = f" ({self.embedded / self.seconds:.0f} photos/s)" if self.embedded and self.seconds else ""
-        return f"{', '.join(parts)} in {duration(self.seconds)}{rate}"
-
-    def to_dict(self) -> dict[str, Any]:
-        row = asdict(self)
-        del row["failures"]
-        return row | {"seconds": round(self.seconds, 3)}
-
-
-def duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-@dataclass(frozen=True)
-class Read:
-    """A file that was read: its photo is known (`content`), newly decoded (`photo`), or cannot be had (`reason`)."""
-
-    file: Found
-    sha256: bytes = b""
-    content: tuple[int, bool] | None = None
-    """content id, and whether it has a vector of this model"""
-    photo: Photo | None = None
-    reason: str | None = None
-    lasting: bool = True
-    """the reason lies in the file's bytes: trying again makes no sense until they change"""
+"""called with what is being done ("files", "photos", "captions"), how many are done, how many there are (0: unknown)"""
 
 
 def ingest(
     library: Library,
-    roots: Iterable[Path],
+    roots: Iterable[str | Path],
     name: str,
     load: Callable[[], Encoder],
     *,
     exclude: Sequence[str] = (),
+    stdin: TextIO | BinaryIO | None = None,
+    max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
 ) -> Summary:
     """Bring `library` up to what lies under `roots`, with the model `name` that `load` loads (once, if needed at all).
 
+    A root is a folder, a photo, a .tar or .parquet with photos, a glob of these, or "-" for a list of them on `stdin`.
+    The first Ctrl-C (when called in the main thread) ends it within two seconds: what was embedded is committed and
+    the summary says `interrupted`.
     Raises UsageError for a root that does not exist and what `load` and `Library.commit` raise; all batches before
     that are committed.
     """
-    return Ingest(library, name, load, progress or (lambda *_: None)).run(roots, exclude)
+    run = Ingest(library, name, load, max_pixels, progress or (lambda *_: None))
+    return run.run([str(root) for root in roots], exclude, stdin)
 
 
 class Ingest:
-    """One run. Files flow through a window of futures (read and decoded in threads) into batches (embedded here)."""
+    """One run: `_find` fills a spool with what is new or changed, `_take_all` empties it into the library."""
 
-    def __init__(self, library: Library, name: str, load: Callable[[], Encoder], progress: Progress) -> None:
-        self.library, self.name, self.load, self.progress = library, name, load, progress
+    def __init__(
+        self, library: Library, name: str, load: Callable[[], Encoder], max_pixels: int, progress: Progress
+    ) -> None:
+        self.library, self.load, self.max_pixels, self.progress = library, load, max_pixels, progress
         self.summary = Summary()
         self.row: ModelRow | None = next((m for m in library.models() if m.name == name), None)
         self.encoder: Encoder | None = None
+        self.stop = threading.Event()
 
-    def run(self, roots: Iterable[Path], exclude: Sequence[str]) -> Summary:
+    def run(self, roots: Sequence[str], exclude: Sequence[str], stdin: TextIO | BinaryIO | None) -> Summary:
         began = time.monotonic()
-        roots = [Path(os.path.abspath(root)) for root in roots]
-        with self.library.read() as c:
-            known = queries.known_files(c, self.row.id if self.row else None)
-            failed = queries.known_failures(c)
-        todo: list[Found] = []
-        seen: set[str] = set()
-        back: list[str] = []
-        unreadable: list[str] = []
-        for found in scan(roots, exclude):
-            if isinstance(found, Unreadable):
-                unreadable.append(found.path)
-                self._fail(found.path, found.reason)
-                continue
-            seen.add(found.path)
-            stamp = (found.size, found.mtime_ns)
-            size, mtime, missing, has_vector = known.get(found.path, (None, None, False, False))
-            if has_vector and stamp == (size, mtime):
-                self.summary.unchanged += 1
-                if missing:
-                    back.append(found.path)
-            elif failed.get(found.path) == stamp:
-                self.summary.skipped += 1
+        spool = Spool()
+        try:
+            with self._first_interrupt_stops():
+                unreadable, seen = self._find(spool, sources.find(roots, exclude, stdin))
+                if len(spool) and not self.stop.is_set():
+                    self._take_all(spool)
+            if self.stop.is_set():
+                self.summary.interrupted = True
             else:
-                todo.append(found)
-        if back:
-            with self.library.transaction() as c:
-                queries.mark_present(c, back)
-        if todo:
-            self._take_all(todo)
-        self._note_missing(roots, unreadable, seen, known, failed)
-        if self.row is not None:
-            self._embed_captions()
-            self.library.save_indexes()
+                self._note_missing(covered(roots), unreadable, seen)
+                if self.row is not None:
+                    self._embed_captions()
+                    self.library.save_indexes()
+                    merge_when_it_pays(self.library)
+        finally:
+            spool.close()
         self.summary.seconds = time.monotonic() - began
         return self.summary
 
-    def _take_all(self, todo: list[Found]) -> None:
-        if self.row is None:
+    def _find(self, spool: Spool, files: Iterator[Found | Unreadable]) -> tuple[list[str], np.ndarray]:
+        """Put what is new or changed into the spool. Returns what could not be looked into, and a flag for each file
+        row of the catalog: whether the walk met it."""
+        unreadable: list[str] = []
+        with self.library.read() as c:
+            seen = np.zeros(queries.last_file_id(c) + 1, bool)
+        met = 0
+        while part := list(itertools.islice(files, LOOKED_UP)):
+            met += len(part)
+            self.progress("files", met, 0)
+            if self.stop.is_set():
+                break
+            found = [item for item in part if isinstance(item, Found)]
+            for item in part:
+                if isinstance(item, Unreadable):
+                    unreadable.append(item.path)
+                    self.summary.fail(item.path, item.reason)
+            self._compare(found, spool, seen)
+        return unreadable, seen
+
+    def _compare(self, found: Sequence[Found], spool: Spool, seen: np.ndarray) -> None:
+        paths = [file.path for file in found]
+        with self.library.read() as c:
+            known = queries.files_at(c, paths, self.row.id if self.row else None)
+            failed = queries.failures_at(c, [path for path in paths if path not in known])
+        back: list[str] = []
+        for file in found:
+            stamp = (file.size, file.mtime_ns)
+            row = known.get(file.path)
+            if row is not None:
+                seen[row.id] = True
+            if row is not None and row.has_vector and stamp == (row.size, row.mtime_ns):
+                self.summary.unchanged += 1
+                if row.missing:
+                    back.append(file.path)
+            elif failed.get(file.path) == stamp:
+                self.summary.skipped += 1
+            else:
+                spool.put(file)
+        if back:
+            with self.library.transaction() as c:
+                queries.mark_present(c, back)
+
+    def _take_all(self, spool: Spool) -> None:
+        if self.row is None or not self.row.preprocessing:
             self._ready()
         assert self.row is not None
-        preprocess = preprocess_from(self.row.preprocessing)
-        batch: list[Read] = []
-        to_embed = 0
-        for done, read in enumerate(self._read_ahead(todo, preprocess)):
-            self.progress("photos", done, len(todo))
-            batch.append(read)
-            to_embed += read.photo is not None
-            if to_embed >= BATCH or len(batch) >= COMMIT_FILES:
-                self._commit(batch)
-                batch, to_embed = [], 0
-        self._commit(batch)
-        self.progress("photos", len(todo), len(todo))
+        settings = Settings(preprocess_from(self.row.preprocessing), self.max_pixels)
+        taking = Taking(self.library, self.row, self._ready, self.summary, self.stop, partial(self.progress, "photos"))
+        taking.run(spool, settings)
 
-    def _read_ahead(self, todo: list[Found], preprocess: Preprocess) -> Iterator[Read]:
-        """Reads in the order of `todo`, at most two batches ahead of the consumer."""
-        workers = max(2, os.cpu_count() or 2)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        window: deque[Future[Read]] = deque()
-        try:
-            for file in todo:
-                window.append(pool.submit(self._read, file, preprocess))
-                if len(window) >= 2 * BATCH:
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _read(self, file: Found, preprocess: Preprocess) -> Read:
-        assert self.row is not None
-        try:
-            file, data = read_steadily(file)
-        except UnreadableFile as error:
-            return Read(file, reason=str(error), lasting=False)
-        except OSError as error:
-            return Read(file, reason=error.strerror or str(error), lasting=False)
-        sha256 = hashlib.sha256(data).digest()
-        with self.library.read() as c:
-            content = queries.content_by_sha256(c, [sha256], self.row.id).get(sha256)
-        if content is not None and content[1]:
-            return Read(file, sha256, content)
-        try:
-            return Read(file, sha256, content, decode(data, preprocess))
-        except UnreadableFile as error:
-            return Read(file, sha256, reason=str(error))
-
-    def _commit(self, batch: list[Read]) -> None:
-        """Embed what is new in the batch and store all of it, in one transaction."""
-        if not batch:
-            return
-        fresh = {r.sha256: r for r in batch if r.photo is not None}
-        content_ids = {r.sha256: r.content[0] for r in batch if r.content is not None}
-        with self.library.read() as c:
-            # a photo twice in one run may have been committed since it was read
-            known = queries.content_by_sha256(c, list(fresh), self.row.id if self.row else None)
-            next_id = queries.next_id(c, Content)
-        content_ids.update({sha: content_id for sha, (content_id, _) in known.items()})
-        fresh = {sha: r for sha, r in fresh.items() if not known.get(sha, (0, False))[1]}
-        new_contents = []
-        for sha, read in fresh.items():
-            if sha not in content_ids:
-                content_ids[sha] = next_id
-                new_contents.append(content_row(next_id, read))
-                next_id += 1
-        moves, files, places = self._places(batch, content_ids)
-        failures = [read for read in batch if read.reason is not None]
-
-        def rows(c: Connection) -> None:
-            queries.add_contents(c, new_contents)
-            queries.move_files(c, moves)
-            queries.put_files(c, files)
-            queries.put_failures(c, [failure_row(r) for r in failures if r.lasting])
-
-        if fresh:
-            encoder = self._ready()
-            vectors = encoder.embed_images(np.stack([r.photo.pixels for r in fresh.values() if r.photo is not None]))
-            assert self.row is not None
-            self.library.commit(self.row, queries.IMAGE, [content_ids[sha] for sha in fresh], vectors, rows)
-        else:
-            with self.library.transaction() as c:
-                rows(c)
-        touched = {r.file.path for r in batch if r.sha256 not in fresh} & places
-        self.summary.added += len(files) - len(touched)
-        self.summary.unchanged += len(touched)
-        self.summary.moved += len(moves)
-        self.summary.embedded += len(fresh)
-        for read in failures:
-            self._fail(read.file.path, read.reason or "")
-
-    def _places(
-        self, batch: list[Read], content_ids: dict[bytes, int]
-    ) -> tuple[list[tuple[str, str, int, int]], list[dict[str, Any]], set[str]]:
-        """Which files of the batch are moved ones (their photo is known and lies no longer where it lay), which are
-        to be put at their path, and which of these paths held the same photo before."""
-        with self.library.read() as c:
-            places = queries.paths_of(c, [r.content[0] for r in batch if r.content is not None])
-        moves, files = [], []
-        same: set[str] = set()
-        for read in batch:
-            if read.reason is not None:
-                continue
-            path, size, mtime = read.file.path, read.file.size, read.file.mtime_ns
-            content_id = content_ids[read.sha256]
-            old = places.get(content_id, [])
-            if path in old:
-                same.add(path)
-            gone = next((p for p in old if path not in old and not os.path.lexists(p)), None)
-            if gone is not None:
-                old.remove(gone)
-                moves.append((gone, path, size, mtime))
-            else:
-                files.append({"path": path, "size": size, "mtime_ns": mtime, "content_id": content_id})
-        return moves, files, same
-
-    def _note_missing(
-        self,
-        roots: list[Path],
-        unreadable: list[str],
-        seen: set[str],
-        known: dict[str, tuple[int, int, bool, bool]],
-        failed: dict[str, tuple[int, int]],
-    ) -> None:
+    def _note_missing(self, looked: Sequence[str], unreadable: Sequence[str], seen: np.ndarray) -> None:
         """Files under the roots that the walk should have met and did not: they are kept, and marked."""
-        looked = tuple(str(root) for root in roots)
 
-        def unseen(paths: Iterable[str]) -> list[str]:
-            inside = [p for p in paths if p not in seen and lies_under(p, looked) and not lies_under(p, unreadable)]
-            return [p for p in inside if not os.path.lexists(p)]
+        def gone(path: str) -> bool:
+            return lies_under(path, looked) and not lies_under(path, unreadable) and not sources.exists(path)
 
-        gone = unseen(path for path, (_, _, missing, _) in known.items() if not missing)
-        stale = unseen(failed)
-        if gone or stale:
+        with self.library.read() as c:
+            present = queries.present_files(c)
+            missing = [path for i, path in present if i < len(seen) and not seen[i] and gone(path)]
+            stale = [path for path, _ in queries.failures(c) if gone(path)]
+        if missing or stale:
             with self.library.transaction() as c:
-                still = queries.existing_paths(c, gone)  # a moved file left its old path
-                queries.mark_missing(c, still, time.time())
+                queries.mark_missing(c, missing, time.time())
                 queries.drop_failures(c, stale)
-            self.summary.missing = len(still)
+            self.summary.missing = len(missing)
 
     def _embed_captions(self) -> None:
         """Captions that lack a vector of this model get one."""
@@ -304,13 +170,40 @@ class Ingest:
 
     def _ready(self) -> Encoder:
         if self.encoder is None:
-            self.encoder = self.load()
+            with self._interrupts_at_once():
+                self.encoder = self.load()
             self.row = self.library.add_model(self.encoder)
         return self.encoder
 
-    def _fail(self, path: str, reason: str) -> None:
-        self.summary.failed += 1
-        self.summary.failures.append((path, reason))
+    @contextmanager
+    def _first_interrupt_stops(self) -> Iterator[None]:
+        """Ctrl-C asks the run to end; a second one ends it on the spot."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def stop(*_: Any) -> None:
+            self.stop.set()
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    @contextmanager
+    def _interrupts_at_once(self) -> Iterator[None]:
+        """While nothing is embedded that would be lost, and loading a model cannot be asked to end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def embed_captions(
@@ -325,34 +218,12 @@ def embed_captions(
     progress("captions", len(captions), len(captions))
 
 
-def read_steadily(file: Found) -> tuple[Found, bytes]:
-    """The file's bytes, and its size and time as they were before and after reading. Tried twice when they differ."""
-    for _ in range(2):
-        with Path(file.path).open("rb") as handle:
-            before = os.fstat(handle.fileno())
-            data = handle.read()
-            after = os.fstat(handle.fileno())
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and len(data) == after.st_size:
-            return Found(file.path, after.st_size, after.st_mtime_ns), data
-    raise UnreadableFile("it changes while it is being read; the next run tries it again")
+def covered(roots: Sequence[str]) -> list[str]:
+    """The folders, files and containers that a walk over `roots` has seen whole."""
+    named = [root for root in roots if root != sources.STDIN]
+    return [os.path.abspath(path) for root in named for path in sources.expand(root) or [root]]
 
 
-def preprocess_from(row: dict[str, Any]) -> Preprocess:
-    """The Preprocess that a model row keeps as JSON."""
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-    return Preprocess(**fields)
-
-
-def content_row(content_id: int, read: Read) -> dict[str, Any]:
-    photo = read.photo
-    assert photo is not None
-    columns = ("width", "height", "format", "taken_at", "camera", "lat", "lon")
-    return {"id": content_id, "sha256": read.sha256} | {column: getattr(photo, column) for column in columns}
-
-
-def failure_row(read: Read) -> dict[str, Any]:
-    return {"path": read.file.path, "size": read.file.size, "mtime_ns": read.file.mtime_ns, "reason": read.reason}
-
-
-def lies_under(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+def lies_under(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path is a root, lies in that folder, or in that container."""
+    return any(path == root or path.startswith((root.rstrip(os.sep) + os.sep, root + "#")) for root in roots)

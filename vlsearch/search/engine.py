@@ -11,6 +11,7 @@ import numpy as np
 from vlsearch.catalog import queries
 from vlsearch.errors import UnreadableFile, UsageError
 from vlsearch.ingest.decode import decode
+from vlsearch.ingest.sources import read_address
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Engine:
     def image(self, file: Path, k: int = 10, **options: Any) -> list[Hit]:
         """The k photos (or captions) nearest to a photo. UsageError: no such file; UnreadableFile: not a photo."""
         try:
-            data = file.read_bytes()
+            data = read_address(str(file))
         except OSError as error:
             raise UsageError(f"cannot read {file}: {error.strerror}") from error
         try:
