@@ -153,3 +153,58 @@ def test_a_damaged_shard_is_not_answered_from(tmp_path: Path, shard: Callable[..
     file.write_bytes(file.read_bytes()[:-1] + b"X")
     with pytest.raises(LibraryDamaged, match="vlsearch repair"):
         derived.open()
+
+
+@pytest.fixture
+def merging(tmp_path: Path, shard: Callable[..., LiveShard]) -> tuple[DerivedIndex, DerivedIndex]:
+    """The index before and after its two shards are merged into one; the manifest foresees it."""
+    before = DerivedIndex(tmp_path, "m", D, [shard(1, [1, 2]), shard(2, [3])])
+    before.save()
+    merged = shard(3, [1, 2, 3])
+    before.foresee({merged.file: merged.sha256})
+    return before, DerivedIndex(tmp_path, "m", D, [merged])
+
+
+def test_a_merge_that_is_foreseen_is_right_before_and_after(
+    merging: tuple[DerivedIndex, DerivedIndex], caplog: pytest.LogCaptureFixture
+) -> None:
+    for derived in merging:
+        assert derived.up_to_date()
+        assert ids_of(derived) == [1, 2, 3]
+        assert derived.load()[1] == {s.file for s in derived.shards}
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("state", [0, 1])
+@pytest.mark.parametrize("how", [DerivedIndex.settle, DerivedIndex.save])
+def test_settled_it_names_the_shards_that_there_are(
+    merging: tuple[DerivedIndex, DerivedIndex], state: int, how: Callable[[DerivedIndex], None]
+) -> None:
+    derived, other = merging[state], merging[1 - state]
+    data = derived.file.read_bytes()
+    assert derived.settled() == derived.manifest(data) != derived.manifest_file.read_bytes()
+    how(derived)
+    assert derived.manifest_file.read_bytes() == derived.manifest(data)
+    assert derived.file.read_bytes() == data
+    assert not other.up_to_date()
+
+
+def test_what_cannot_be_settled_is_left_to_open(
+    merging: tuple[DerivedIndex, DerivedIndex], tmp_path: Path, shard: Callable[..., LiveShard]
+) -> None:
+    before = merging[0].manifest_file.read_bytes()
+    other = DerivedIndex(tmp_path, "m", D, [shard(4, [9])])
+    other.settle()
+    assert other.manifest_file.read_bytes() == before
+    other.manifest_file.unlink()
+    other.settle()
+    assert not other.manifest_file.exists()
+
+
+def test_shards_that_are_gone_are_no_damage(
+    tmp_path: Path, shard: Callable[..., LiveShard], caplog: pytest.LogCaptureFixture
+) -> None:
+    DerivedIndex(tmp_path, "m", D, [shard(1, [1])]).save()
+    with pytest.raises(LibraryDamaged):
+        DerivedIndex(tmp_path, "m", D, [shard(2, [1])], gone=lambda: True).open()
+    assert warnings(caplog) == []

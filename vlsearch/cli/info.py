@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlsearch.cli.options import library_option
-from vlsearch.cli.printing import print_json
+from vlsearch.cli.printing import print_json, warn
 from vlsearch.printable import printable
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 def command(failures: bool, missing: bool, as_json: bool, library_path: Path | None) -> int:
     """What a library holds."""
     from vlsearch.catalog import queries
+    from vlsearch.errors import UsageError
     from vlsearch.library import open_library
 
+    if failures and missing:
+        raise UsageError("--failures and --missing are two lists; ask for one at a time")
     with open_library(library_path) as library:
         if failures:
             with library.read() as c:
@@ -43,11 +46,20 @@ def command(failures: bool, missing: bool, as_json: bool, library_path: Path | N
             click.echo("\t".join(printable(str(value)) for value in row.values()))
     else:
         print_summary(rows[0])
+    if failures:
+        warn(
+            f"{len(rows):,} files could not be read; an ingest tries one again once it has changed"
+            if rows
+            else "no file failed"
+        )
+    elif missing:
+        warn(f"{len(rows):,} files are missing; `vlsearch forget` drops them" if rows else "no file is missing")
     return 0
 
 
 def summary(library: Library) -> dict[str, Any]:
     from vlsearch.catalog import migrate, queries
+    from vlsearch.optimize import expected, stored_bytes
 
     with library.read() as c:
         counts = queries.counts(c)
@@ -62,8 +74,15 @@ def summary(library: Library) -> dict[str, Any]:
             }
             for model in queries.models(c)
         ]
-    size = sum(file.stat().st_size for file in library.path.rglob("*") if file.is_file())
-    return {"library": str(library.path), "schema": migrate.HEAD, "bytes": size, **counts, "models": models}
+    mergeable = expected(library)
+    return {
+        "library": str(library.path),
+        "schema": migrate.HEAD,
+        "bytes": stored_bytes(library),
+        **counts,
+        "models": models,
+        "mergeable": {"shards": mergeable.before, "into": mergeable.after, "forgotten": mergeable.dropped},
+    }
 
 
 def print_summary(row: dict[str, Any]) -> None:
@@ -78,6 +97,12 @@ def print_summary(row: dict[str, Any]) -> None:
             f"model {printable(model['name'])}: {model['photos']:,} photos, {model['captions']:,} captions, "
             f"{model['dim']} dimensions, fingerprint {model['fingerprint'][:12]}"
         )
+    print_shards(sum(model["shards"] for model in row["models"]), **row["mergeable"])
+
+
+def print_shards(count: int, shards: int, into: int, forgotten: int) -> None:
+    what = f"{shards:,} of them, with {forgotten:,} forgotten vectors," if forgotten else f"{shards:,} of them"
+    click.echo(f"{count:,} shards" + (f" (vlsearch optimize merges {what} into {into:,})" if shards else ""))
 
 
 def local_time(when: float) -> str:

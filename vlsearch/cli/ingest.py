@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ def command(
             )
 
     if watch:
-        follow(paths, once, as_json)
+        follow(paths, once, exclude, as_json)
         return 0
     summary = once(paths)
     report(summary, as_json)
@@ -113,7 +113,9 @@ def source_for(library: Library, model_name: str | None, weights: Path | None) -
     return registry.source_of(model_name or registry.DEFAULT, weights)
 
 
-def follow(paths: Sequence[str], once: Any, as_json: bool) -> None:
+def follow(
+    paths: Sequence[str], once: Callable[[Sequence[str | Path]], Summary], exclude: Sequence[str], as_json: bool
+) -> None:
     from vlsearch.ingest.watch import watch
 
     def run(roots: Sequence[Path]) -> None:
@@ -123,7 +125,7 @@ def follow(paths: Sequence[str], once: Any, as_json: bool) -> None:
         if summary.interrupted:
             raise KeyboardInterrupt
 
-    watch([Path(path) for path in paths], run)
+    watch([Path(path) for path in paths], run, exclude=exclude)
 
 
 def report(summary: Summary, as_json: bool) -> None:

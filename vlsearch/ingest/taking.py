@@ -22,6 +22,7 @@ from vlsearch.ingest.lanes import Lanes, Waiting
 from vlsearch.ingest.readers import END, Readers
 from vlsearch.ingest.spool import Spool
 from vlsearch.ingest.summary import Summary
+from vlsearch.optimize import merge_when_it_pays
 
 if TYPE_CHECKING:
     from vlsearch.catalog.queries import ModelRow
@@ -39,6 +40,8 @@ AHEAD = 256
 """photos that may be decoded before they are embedded; more where the lanes' batches ask for it"""
 PROBE_PAYS = 1000
 """photos from which on it pays to try how the model runs best"""
+MERGE_COMMITS = 256
+"""commits after which it is seen whether shards should be merged: queries meanwhile read those that are not indexed"""
 END_WITHIN = 1.2
 """seconds that a Ctrl-C waits for what is being embedded"""
 
@@ -69,7 +72,7 @@ class Taking:
         """by number: what is not committed"""
         self.next = 0
         """the first number that is not committed: photos get their ids in the order of the walk, whatever is first"""
-        self.settled = self.submitted = 0
+        self.settled = self.submitted = self.commits = 0
         self.committed_at = self.shown_at = time.monotonic()
 
     def run(self, spool: Spool, settings: Settings) -> None:
@@ -178,6 +181,9 @@ class Taking:
             for sha256 in new:
                 del self.vectors[sha256]
             self.under_way -= new.keys()
+            self.commits += 1
+            if self.commits % MERGE_COMMITS == 0:
+                merge_when_it_pays(self.library)
         self.committed_at = time.monotonic()
 
     def _stop(self) -> None:

@@ -32,18 +32,32 @@ class LiveShard:
     sha256: str
     live_count: int
     live: Callable[[], NDArray[np.int64]]
+    """LibraryDamaged once the catalog no longer names the shard"""
 
 
 class DerivedIndex:
-    """The index `stem` of a library at `root`, over vectors of `dim` dimensions in `shards`."""
+    """The index `stem` of a library at `root`, over vectors of `dim` dimensions in `shards`.
 
-    def __init__(self, root: Path, stem: str, dim: int, shards: Sequence[LiveShard]) -> None:
-        self.root, self.stem, self.dim, self.shards = root, stem, dim, shards
+    `gone` tells whether the catalog has stopped naming one of the shards: a writer merges them while others read.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        stem: str,
+        dim: int,
+        shards: Sequence[LiveShard],
+        gone: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.root, self.stem, self.dim, self.shards, self.gone = root, stem, dim, shards, gone
         self.file = root / "index" / f"{stem}.faiss"
         self.manifest_file = root / "index" / f"{stem}.json"
 
     def open(self) -> Backend:
-        """The index over all shards; those that the file lacks are added in memory, forgotten vectors taken out."""
+        """The index over all shards; those that the file lacks are added in memory, forgotten vectors taken out.
+
+        LibraryDamaged for a shard that cannot be read, or that is `gone`.
+        """
         from vlsearch.vectors.faiss_backend import FaissBackend
 
         backend: Backend | None = None
@@ -53,6 +67,8 @@ class DerivedIndex:
                 backend, held = self._load_twice()
                 self._drop_dead(backend, held)
             except LibraryDamaged as error:
+                if self.gone():
+                    raise
                 backend, held = None, set()
                 log.warning("index %s does not match its shards: %s; rebuilding it", self.stem, error)
         if backend is None:
@@ -70,7 +86,9 @@ class DerivedIndex:
             self.file.unlink(missing_ok=True)
             self.manifest_file.unlink(missing_ok=True)
             return
-        if not self.up_to_date():
+        if self.up_to_date():
+            self.settle()
+        else:
             data = self.open().dump()
             write_durably(self.file, data)
             write_durably(self.manifest_file, self.manifest(data))
@@ -79,11 +97,11 @@ class DerivedIndex:
         """Whether the manifest speaks of just these shards and their live vectors; the bytes are not read."""
         try:
             manifest = json.loads(self.manifest_file.read_bytes())
-            held, count = manifest["shards"], manifest["count"]
-        except (OSError, ValueError, KeyError, TypeError):
+            held, count = self._held(manifest), manifest["count"]
+        except (OSError, ValueError, KeyError, TypeError, LibraryDamaged):
             return False
         live = sum(s.live_count for s in self.shards)
-        return self.file.exists() and held == {s.file: s.sha256 for s in self.shards} and count == live
+        return self.file.exists() and len(held) == len(self.shards) and bool(count == live)
 
     def manifest(self, data: bytes) -> bytes:
         """The manifest of an index file with the bytes `data` that holds all shards."""
@@ -94,7 +112,32 @@ class DerivedIndex:
             "shards": {s.file: s.sha256 for s in self.shards},
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-        return (json.dumps(manifest, indent=1) + "\n").encode()
+        return _encoded(manifest)
+
+    def foresee(self, shards: dict[str, str]) -> None:
+        """Before the catalog names `shards` (file -> sha256), which hold the same live vectors as those it names now:
+        let the manifest of an index that is up to date name both, so that it is right before and after."""
+        manifest = json.loads(self.settled())
+        write_durably(self.manifest_file, _encoded(manifest | {"next": shards}))
+
+    def settle(self) -> None:
+        """End what `foresee` began, if anything: the manifest names the shards that the catalog names."""
+        try:
+            now, settled = self.manifest_file.read_bytes(), self.settled()
+        except (OSError, ValueError, KeyError, TypeError, LibraryDamaged):
+            return  # `open` says so and rebuilds
+        if now != settled:
+            write_durably(self.manifest_file, settled)
+
+    def settled(self) -> bytes:
+        """The manifest as `settle` leaves it."""
+        data = self.manifest_file.read_bytes()
+        manifest = json.loads(data)
+        if "next" not in manifest:
+            return data
+        held = self._held(manifest)
+        del manifest["next"]
+        return _encoded(manifest | {"shards": held})
 
     def load(self) -> tuple[Backend, set[str]]:
         """The index as its file has it, and the shards in it. LibraryDamaged, with the reason: it does not match."""
@@ -104,19 +147,26 @@ class DerivedIndex:
             manifest: dict[str, Any] = json.loads(self.manifest_file.read_bytes())
             data = self.file.read_bytes()
             recipe, count = manifest["recipe"], manifest["count"]
-            held, sha256 = dict(manifest["shards"]), manifest["sha256"]
+            held, sha256 = self._held(manifest), manifest["sha256"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LibraryDamaged(f"its manifest cannot be read ({error})") from error
         if hashlib.sha256(data).hexdigest() != sha256:
             raise LibraryDamaged("its checksum differs")
         backend = FaissBackend.load(data, self.dim)
-        if not held.items() <= {(s.file, s.sha256) for s in self.shards}:
-            raise LibraryDamaged("it holds shards that are no longer there")
         if backend.count != count:
             raise LibraryDamaged(f"it holds {backend.count} vectors, its manifest says {count}")
         if recipe != recipe_for(sum(s.live_count for s in self.shards)).name:
             raise LibraryDamaged("its size asks for another recipe")
         return backend, set(held)
+
+    def _held(self, manifest: dict[str, Any]) -> dict[str, str]:
+        """The shards (file -> sha256) that a manifest says the index holds, all of them among ours."""
+        ours = {(s.file, s.sha256) for s in self.shards}
+        named = [dict(manifest["shards"])] + ([dict(manifest["next"])] if "next" in manifest else [])
+        held = next((shards for shards in named if shards.items() <= ours), None)
+        if held is None:
+            raise LibraryDamaged("it holds shards that are no longer there")
+        return held
 
     def _drop_dead(self, backend: Backend, held: set[str]) -> None:
         """Take out what was forgotten since the index was written."""
@@ -133,3 +183,7 @@ class DerivedIndex:
             return self.load()
         except LibraryDamaged:  # a writer may have replaced the two files in between
             return self.load()
+
+
+def _encoded(manifest: dict[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=1) + "\n").encode()

@@ -31,12 +31,12 @@ def write_shard(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float16]
     )
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
-    data = sink.getvalue().to_pybytes()
+    data = memoryview(sink.getvalue())
     write_durably(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes | memoryview) -> None:
     """Replace `path` by `data`: temporary file, fsync, rename, fsync of the folder. All of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
