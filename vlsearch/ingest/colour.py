@@ -31,6 +31,8 @@ def plain(image: Image.Image) -> Image.Image:
 def _to_8_bit(samples: NDArray[Any], mode: str) -> NDArray[np.uint8]:
     """(h, w) samples of more than 8 bits to uint8: 0 to 65535, for floats 0 to 1, else lowest to highest."""
     values = np.nan_to_num(samples.astype(np.float32))
+    if mode == "F":
+        values = values.astype(np.float64)  # for differences of the largest numbers
     low, high = float(values.min()), float(values.max())
     top = 1.0 if mode == "F" else 65535.0
     if low >= 0 and high <= top:

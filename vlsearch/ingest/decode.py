@@ -196,4 +196,5 @@ def _reason(error: Exception) -> str:
     text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     if isinstance(error, EOFError) or re.search("truncat|not enough|unexpected end|end of file", text, re.IGNORECASE):
         return "truncated file"
-    return f"damaged file ({text[:100] or type(error).__name__})"
+    text = re.sub(r":?\s*b['\"].*", "", text)[:100]  # bytes of the file tell nobody anything
+    return f"damaged file ({text})" if text and not isinstance(error, AssertionError) else "damaged file"

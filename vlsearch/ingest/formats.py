@@ -129,7 +129,7 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
             except MemoryError:
                 raise
             except Image.DecompressionBombError:
-                reason = "over the limit of pixels"
+                reason = "more pixels than the limit (--max-pixels)"
             except Exception:
                 if accept is not None:
                     reason = f"truncated or damaged {name} file"

@@ -1,0 +1,1 @@
+"""What bin/fuzz-photos is made of: whole image files of every kind, and ways to damage them."""
