@@ -156,7 +156,7 @@ def test_names_that_nobody_knows(name: str, hint: str) -> None:
 
 
 def test_a_precision_that_nobody_knows() -> None:
-    with pytest.raises(UsageError, match="auto, fp32 and bf16"):
+    with pytest.raises(UsageError, match="auto, fp32, bf16 and int8"):
         registry.load("builtin", precision="fp16")
 
 

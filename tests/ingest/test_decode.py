@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
-from vlsearch.encoders.base import Preprocess
+from vlsearch.encoders.base import Preprocess, resized
 from vlsearch.errors import UnreadableFile
 from vlsearch.ingest import colour, resize
 from vlsearch.ingest import decode as decode_module
@@ -88,7 +88,7 @@ def test_a_jpeg_is_shrunk_while_decoding_but_never_below_twice_the_input(monkeyp
         data = encoded(picture(height, width), "JPEG", quality=95)
         for mode in ("shortest", "longest", "squash"):
             photo = decode(data, dataclasses.replace(SMALL, size=(112, 112), resize_mode=mode))
-            rows, columns = resize.resized(height, width, dataclasses.replace(SMALL, size=(112, 112), resize_mode=mode))
+            rows, columns = resized(height, width, dataclasses.replace(SMALL, size=(112, 112), resize_mode=mode))
             assert loaded[-1][0] >= min(width, 2 * columns)
             assert loaded[-1][1] >= min(height, 2 * rows)
             assert (photo.height, photo.width) == (height, width)
@@ -554,7 +554,7 @@ def test_a_program_without_logging_set_up_stays_quiet() -> None:
     damaged = data.replace(samples + b"\x03\0", samples + b"\xff\xff")
     assert damaged != data
     code = f"""
-from vlsearch.encoders.base import Preprocess
+from vlsearch.encoders.base import Preprocess, resized
 from vlsearch.ingest.decode import decode
 try:
     decode({damaged!r}, Preprocess((32, 32), (0, 0, 0), (1, 1, 1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,8 +27,24 @@ class Preprocess:
     fill_color: int = 0
 
 
+def resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
+    """Height and width that a photo is scaled to before it is cropped or padded to `preprocess.size`: torchvision's
+    `Resize`, or open_clip's `ResizeKeepRatio`."""
+    rows, columns = preprocess.size
+    if preprocess.resize_mode == "squash":
+        return rows, columns
+    if preprocess.resize_mode == "shortest" and rows == columns:
+        if width <= height:
+            return int(rows * height / width), rows
+        return rows, int(rows * width / height)
+    ratios = height / rows, width / columns
+    ratio = max(ratios) if preprocess.resize_mode == "longest" else min(ratios)
+    return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+
 class Encoder(Protocol):
-    """A vision-language model. Both methods may be called from one thread at a time."""
+    """A vision-language model. Its methods may be called from one thread at a time, what `image_lanes` returns from
+    several."""
 
     name: str
     fingerprint: str
@@ -42,6 +58,20 @@ class Encoder(Protocol):
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(n, height, width, 3) uint8 sRGB at `preprocess.size` to (n, dim) unit rows."""
+        ...
+
+    def image_lanes(self) -> list[Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
+        """Functions like `embed_images`, each to be called from a thread of its own, all at the same time: one for
+        each core, two for each GPU, say."""
+        ...
+
+    @property
+    def lane_batch(self) -> int:
+        """Photos that a lane takes at a time; give it as many."""
+        ...
+
+    def probe(self) -> object:
+        """Find out how the lanes run best on this machine, in about a second; said by a line of the log (INFO)."""
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:

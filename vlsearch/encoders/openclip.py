@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from vlsearch.encoders.base import Preprocess
 from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
+from vlsearch.encoders.lanes import Checked, Plan, fastest, own_threads, plan_for
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
+    from vlsearch.encoders.gpu import Lane
+    from vlsearch.encoders.lanes import Features
+
 TEXT_BATCH = 256
 IMAGE_BATCH = 64
 LETTERS_PER_TOKEN = 50
 """more than any vocabulary's longest entry has"""
 
+log = logging.getLogger(__name__)
+
 
 class OpenClipEncoder:
     """Wraps a loaded open_clip model; see `base.Encoder` for the contract and `registry.load` for loading.
 
-    `precision` is "fp32" or "bf16" (weights and activations; results are float32 either way). The fingerprint does
-    not depend on it: the two differ by rounding only.
+    `precision` is "fp32" or "bf16" (weights and activations; results are float32 either way). `int8`: whether the
+    lanes compute in int8 on a CPU; None for as long as that agrees with the exact vectors. The fingerprint depends on
+    neither: they differ by rounding only.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, name: str, source: dict[str, Any], precision: str, device: str
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        source: dict[str, Any],
+        precision: str,
+        device: str,
+        int8: bool | None = False,
     ) -> None:
         import torch
 
@@ -40,7 +56,7 @@ class OpenClipEncoder:
         tower = text_tower(model)
         self.context_length = int(getattr(tower, "context_length", 0) or tokenizer.context_length)
         self.logit_scale = float(model.logit_scale.detach().float().exp().reshape(-1)[0])
-        self._tokenizer = tokenizer
+        self._tokenizer, self._wants_int8 = tokenizer, int8
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._model = model.eval().requires_grad_(False).to(device=device, dtype=self._dtype)
         self._model.visual.to(memory_format=torch.channels_last)
@@ -51,6 +67,106 @@ class OpenClipEncoder:
         self.dim = self.embed_texts(["a"]).shape[1]
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._embed(self._features, pixels, IMAGE_BATCH)
+
+    def image_lanes(self) -> list[Callable[[NDArray[np.uint8]], NDArray[np.float32]]]:
+        """See `base.Encoder`; each works in batches of `lane_batch` photos, which take a fraction of a second.
+
+        On a GPU they are `gpu.Lane`s, which take JPEG files too.
+        """
+        if self.device == "cuda":
+            return list(self._gpu_lanes)
+        features, plan = self._lane_features, self._plan
+
+        def lane(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            with own_threads(plan.threads):
+                return self._embed(features, pixels, plan.batch)
+
+        return [lane] * plan.lanes
+
+    @property
+    def lane_batch(self) -> int:
+        """Photos that a lane takes at a time; give it as many, or a multiple."""
+        if self.device == "cuda":
+            from vlsearch.encoders.gpu import BATCH
+
+            return BATCH
+        return self._plan.batch
+
+    def probe(self, seconds: float = 1.0) -> dict[str, Any]:
+        """Try for about `seconds` how lanes and threads share the cores best, for calls of `image_lanes` to come.
+
+        There is nothing to choose on a GPU, and nothing is returned.
+        """
+        if self.device == "cuda":
+            return {}
+        features = self._int8 or self._features
+        self._plan, rate = fastest(features, self._pixels(), self._plan, seconds)
+        found = {**asdict(self._plan), "photos_per_second": round(rate, 1)}
+        log.info("%s: %d lanes of %d threads, batches of %d: %.1f photos/s", self.name, *found.values())
+        return found
+
+    def _features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, height, width, 3) uint8 to (n, dim) float32, not normalised."""
+        import torch
+
+        x = pixels.to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        x = x.sub_(self._mean).div_(self._std).to(self._dtype, memory_format=torch.channels_last)
+        features: torch.Tensor = self._model.encode_image(x).float()
+        return features
+
+    @cached_property
+    def _int8(self) -> Features | None:
+        """The image tower in int8; None where that is not wanted, does not pay, or is for towers of another kind."""
+        import torch
+
+        from vlsearch.encoders import int8
+
+        if self._wants_int8 is False or self.device != "cpu" or not int8.available():
+            return None
+        from vlsearch.encoders.int8_tower import quantised
+
+        try:
+            with torch.inference_mode(), own_threads(1):
+                tower = quantised(self._model.visual, self.preprocess, self._dtype)
+        except Exception as error:
+            if self._wants_int8:
+                raise
+            log.info("%s: its image tower cannot be had in int8 (%s)", self.name, error)
+            return None
+        if tower is None:
+            return None
+
+        def features(pixels: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor | tuple[torch.Tensor, ...] = tower(pixels.permute(0, 3, 1, 2))
+            return found[0] if isinstance(found, tuple) else found
+
+        return features
+
+    @cached_property
+    def _lane_features(self) -> Features:
+        if self._int8 is None or self._wants_int8:
+            return self._int8 or self._features
+        return Checked(self._int8, self._features, self.name)
+
+    @cached_property
+    def _gpu_lanes(self) -> list[Lane]:
+        from vlsearch.encoders.gpu import gpu_lanes
+
+        return gpu_lanes(self._model.visual, self.preprocess, self._dtype)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        """How many lanes, and of how many photos at a time, until `probe` finds something better."""
+        return plan_for(self._int8 or self._features, self._pixels())
+
+    def _pixels(self) -> torch.Tensor:
+        """A photo to try things on."""
+        import torch
+
+        return torch.randint(0, 256, (1, *self.preprocess.size, 3), dtype=torch.uint8)
+
+    def _embed(self, features: Features, pixels: NDArray[np.uint8], at_once: int) -> NDArray[np.float32]:
         import numpy as np
         import torch
 
@@ -60,12 +176,8 @@ class OpenClipEncoder:
         if len(pixels) == 0:
             return self._none()
         with torch.inference_mode():
-            parts = []
-            for batch in torch.split(torch.from_numpy(np.require(pixels, requirements=("C", "W"))), IMAGE_BATCH):
-                x = batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
-                x = x.sub_(self._mean).div_(self._std).to(self._dtype, memory_format=torch.channels_last)
-                parts.append(self._model.encode_image(x).float())
-            return self._unit(parts)
+            batches = torch.split(torch.from_numpy(np.require(pixels, requirements=("C", "W"))), at_once)
+            return self._unit([features(batch) for batch in batches])
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts go through the tower sorted by length, each batch cut to its longest, where that is exact."""

@@ -21,6 +21,7 @@ from vlsearch.errors import ModelError, ModelUnavailable, UsageError, VlsearchEr
 DEFAULT = "ViT-B-32-256/datacomp_s34b_b86k"
 BUILTIN = "builtin"
 HUB, FOLDER = "hf-hub:", "local-dir:"
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 PIXELS = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -30,7 +31,8 @@ def load(name: str = DEFAULT, weights: Path | None = None, precision: str = "aut
     `weights` is a .safetensors file (or .pt, read with weights_only) for `name`, here an open_clip architecture, or
     ARCH/tag to take the activation and the preprocessing of published weights. An open_clip_config.json beside a file
     that is called as open_clip calls its own takes precedence over both.
-    `precision`: "fp32", "bf16", or "auto", which is bf16 where the processor has instructions for it.
+    `precision`: "fp32", "bf16", "int8" (the image lanes; the rest bf16 or fp32), or "auto": what the processor has
+    instructions for, int8 for as long as it agrees with the exact vectors.
     Raises ModelUnavailable, ModelError for weights that do not fit, UsageError for a name that open_clip does not know.
     """
     return load_source(source_of(name, weights), precision)
@@ -52,8 +54,8 @@ def load_source(source: dict[str, Any], precision: str = "auto") -> OpenClipEnco
     """Load the model that `source_of` described."""
     name = source["name"]
     weights = Path(source["weights"]) if "weights" in source else None
-    if precision not in ("auto", "fp32", "bf16"):
-        raise UsageError(f"no precision {precision!r}; there are auto, fp32 and bf16")
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision {precision!r}; there are {', '.join(PRECISIONS[:-1])} and {PRECISIONS[-1]}")
     if weights is not None and not weights.is_file():
         raise ModelUnavailable(f"no weights at {weights}; give --weights the place where they are now")
     with quiet():
@@ -61,8 +63,11 @@ def load_source(source: dict[str, Any], precision: str = "auto") -> OpenClipEnco
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        precision = best_precision(device) if precision == "auto" else precision
-        return OpenClipEncoder(model, tokenizer, shown_name(source), source, precision, device)
+        if precision == "int8":
+            need_int8(name, model, device)
+        int8 = {"auto": None, "int8": True}.get(precision, False)
+        precision = best_precision(device) if precision in ("auto", "int8") else precision
+        return OpenClipEncoder(model, tokenizer, shown_name(source), source, precision, device, int8)
 
 
 def create(name: str, weights: Path | None) -> tuple[Any, Any]:
@@ -236,6 +241,21 @@ def best_precision(device: str) -> str:
     else:
         has = {"avx512_bf16": torch.cpu._is_avx512_bf16_supported()}
     return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
+
+
+def need_int8(name: str, model: Any, device: str) -> None:
+    """Raises UsageError where int8 was asked for and cannot be had."""
+    from vlsearch.encoders import int8
+    from vlsearch.encoders.vit import is_plain
+
+    if device != "cpu":
+        raise UsageError("precision int8 is for processors; on a GPU take bf16")
+    if not int8.available():
+        raise UsageError("precision int8 needs a processor with VNNI or AMX, and a PyTorch with oneDNN; take auto")
+    if not is_plain(model.visual):
+        raise UsageError(
+            f"precision int8 is for vision transformers, which {name} is not, or not a plain one; take auto"
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlsearch.encoders.base import Preprocess
+from vlsearch.encoders.base import Preprocess, resized
 from vlsearch.errors import UnreadableFile
 from vlsearch.ingest import colour, exif, resize
 from vlsearch.ingest.formats import open_image, own_pillow_settings
@@ -33,6 +33,8 @@ MAX_PIXELS = 300_000_000
 
 LARGE_PIXELS = 50_000_000
 """photos that decode to more than this take up to a few gigabytes each"""
+
+NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 Large = Callable[[], AbstractContextManager[object]]
 
@@ -90,6 +92,23 @@ def decode(
         return _photo(pixels, about, sidecar)
 
 
+def describe(data: bytes, *, max_pixels: int = MAX_PIXELS, sidecar: bytes | None = None) -> Photo:
+    """What `decode` says of a file that is no RAW, but for its pixels, of which there are none: only headers are read.
+
+    Raises `UnreadableFile`.
+    """
+    with own_pillow_settings(max_pixels):
+        try:
+            image = open_image(data)
+            _check(*image.size, max_pixels)
+            about = _about(image, exif.orientation(exif.read(image)))
+        except UnreadableFile:
+            raise
+        except Exception as error:
+            raise UnreadableFile(_reason(error)) from None
+        return _photo(NO_PIXELS, about, sidecar)
+
+
 @dataclass
 class _About:
     """A photo's metadata, before it is read."""
@@ -121,14 +140,17 @@ def _photo(pixels: NDArray[np.uint8], about: _About, sidecar: bytes | None) -> P
 
 def _picture(data: bytes, preprocess: Preprocess, max_pixels: int, large: Large) -> tuple[NDArray[np.uint8], _About]:
     image = open_image(data)
-    width, height = image.size
-    _check(width, height, max_pixels)
+    size = image.size  # scaled decoding changes it
+    _check(*size, max_pixels)
     pixels, orientation = _loaded(image, preprocess, large)
-    if orientation >= 5:
-        width, height = height, width
+    return pixels, _about(image, orientation, size)
+
+
+def _about(image: ImageFile.ImageFile, orientation: int, size: tuple[int, int] | None = None) -> _About:
+    width, height = size or image.size
     iptc = from_iptc(image) if "photoshop" in image.info or image.format == "TIFF" else Words()
-    about = _About((width, height), image.format or "", exif.read(image), _packet(image.info.get("xmp")), iptc)
-    return pixels, about
+    shown = (height, width) if orientation >= 5 else (width, height)
+    return _About(shown, image.format or "", exif.read(image), _packet(image.info.get("xmp")), iptc)
 
 
 def _raw(data: bytes, preprocess: Preprocess, max_pixels: int, large: Large) -> tuple[NDArray[np.uint8], _About]:
@@ -145,7 +167,7 @@ def _raw(data: bytes, preprocess: Preprocess, max_pixels: int, large: Large) -> 
                 width, height = image.size[::-1] if orientation >= 5 else image.size
                 if (width > height) != (raw.size[0] > raw.size[1]):
                     orientation, (width, height) = 1, image.size  # it has been turned already
-                rows, columns = resize.resized(height, width, preprocess)
+                rows, columns = resized(height, width, preprocess)
                 if width >= columns and height >= rows:
                     return _loaded(image, preprocess, large, orientation)[0], about
         with large() if math.prod(raw.size) > LARGE_PIXELS else nullcontext():
@@ -188,7 +210,7 @@ def _draft(image: ImageFile.ImageFile, orientation: int, preprocess: Preprocess)
     """Let the JPEG decoder shrink, to no less than twice what `resize.fit` will ask for in both directions."""
     swapped = orientation >= 5
     width, height = image.size[::-1] if swapped else image.size
-    rows, columns = resize.resized(height, width, preprocess)
+    rows, columns = resized(height, width, preprocess)
     image.draft(None, (2 * rows, 2 * columns) if swapped else (2 * columns, 2 * rows))
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from vlsearch.encoders.base import Preprocess
+from vlsearch.encoders.jpeg import orientation_if_plain
 from vlsearch.errors import UnreadableFile
-from vlsearch.ingest.decode import Photo, decode
+from vlsearch.ingest.decode import Photo, decode, describe
 
 PHOTO_FIELDS = tuple(field.name for field in fields(Photo) if field.name != "pixels")
 
@@ -35,9 +36,13 @@ def main() -> None:
         files = json.loads(line)["files"]
         read = [read_file(file, source) for file in files]
         say(sink, {"read": [answer for answer, _ in read]})
-        for number in json.loads(source.readline())["decode"]:
+        asked = json.loads(source.readline())
+        for number in asked["decode"]:
             path, data = files[number]["path"], read[number][1]
             read[number] = (read[number][0], b"")  # what is decoded need not be held any longer
+            if asked["jpegs"] and (orientation := gpu_decodable(data)) is not None:
+                say(sink, *as_it_is(path, data, orientation, settings["max_pixels"]))
+                continue
             large = asking(source, sink, settings["large_seconds"])
             with time_limit(settings["seconds"]):
                 answer, pixels = decoded(path, data, preprocess, settings["max_pixels"], large)
@@ -85,7 +90,25 @@ def decoded(
         photo = decode(data, preprocess, max_pixels=max_pixels, sidecar=sidecar_of(path), large=large)
     except UnreadableFile as error:
         return {"error": str(error)}, b""
-    return {name: getattr(photo, name) for name in PHOTO_FIELDS}, photo.pixels.tobytes()
+    return in_words(photo), photo.pixels.tobytes()
+
+
+def as_it_is(path: str, data: bytes, orientation: int, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+    """The answer for a JPEG that a GPU shall decode."""
+    try:
+        photo = describe(data, max_pixels=max_pixels, sidecar=sidecar_of(path))
+    except UnreadableFile as error:
+        return {"error": str(error)}, b""
+    return {**in_words(photo), "jpeg": len(data), "orientation": orientation}, data
+
+
+def gpu_decodable(data: bytes) -> int | None:
+    """The EXIF orientation of a JPEG that a GPU decodes as we would, and that is whole: it ends as one should."""
+    return orientation_if_plain(data) if data.rstrip(b"\0").endswith(b"\xff\xd9") else None
+
+
+def in_words(photo: Photo) -> dict[str, Any]:
+    return {name: getattr(photo, name) for name in PHOTO_FIELDS}
 
 
 def sidecar_of(path: str) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import numpy as np
 
 from vlsearch.encoders.base import Preprocess
 from vlsearch.errors import VlsearchError
-from vlsearch.ingest.decode import MAX_PIXELS, Note, Photo
+from vlsearch.ingest.decode import MAX_PIXELS, NO_PIXELS, Note, Photo
 from vlsearch.ingest.scan import Found
 from vlsearch.ingest.sources import container_of
 
@@ -45,6 +46,14 @@ class Item(NamedTuple):
     """its bytes, where a container had to be opened for them"""
 
 
+class Jpeg(NamedTuple):
+    """A JPEG file that a GPU can decode as we would."""
+
+    data: bytes
+    orientation: int
+    """EXIF's, 1 to 8"""
+
+
 @dataclass
 class Read:
     """A file that was read: its photo is known (`content`), newly decoded (`photo`), or cannot be had (`reason`)."""
@@ -56,13 +65,12 @@ class Read:
     """content id, and whether it has a vector of this model"""
     photo: Photo | None = None
     """without its pixels"""
-    pixels: NDArray[np.uint8] | None = None
+    pixels: NDArray[np.uint8] | Jpeg | None = None
+    """(height, width, 3), or what is to be decoded where it is embedded"""
     reason: str | None = None
     lasting: bool = True
     """the reason lies in the file's bytes: trying again makes no sense until they change"""
 
-
-NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 Lookup = Callable[[list[bytes]], dict[bytes, tuple[int, bool]]]
 """sha256s to those that are known: content id, and whether it has a vector of the model"""
@@ -108,8 +116,8 @@ class Decoder:
         self.settings, self.lookup = settings, lookup
         self._child: Child | None = None
 
-    def read(self, items: Sequence[Item], *, again: bool = False) -> Iterator[Read]:
-        """Each file as a Read, in any order.
+    def read(self, items: Sequence[Item], *, again: bool = False, jpegs: bool = False) -> Iterator[Read]:
+        """Each file as a Read, in any order; with `jpegs`, what a GPU can decode as it is.
 
         A file at which the child dies is tried once more, alone in a new one (`again`): what broke it may have been
         another file. VlsearchError when no child can be started.
@@ -128,7 +136,7 @@ class Decoder:
                         wanted.append(number)
                     else:
                         yield read
-                child.ask(wanted)
+                child.ask(wanted, jpegs)
                 for at in wanted:
                     answer, pixels = child.answer(self._one_large_at_a_time)
                     yield finished(rest[at], answers[at], known, answer, pixels)
@@ -194,18 +202,22 @@ class Child:
         answers: list[dict[str, Any]] = self._answer(patient=True)["read"]  # a slow disk is no fault of the file
         return answers
 
-    def ask(self, wanted: list[int]) -> None:
+    def ask(self, wanted: list[int], jpegs: bool) -> None:
         with contextlib.suppress(Died):  # the next answer, if there is one to come, will tell
-            self._say({"decode": wanted})
+            self._say({"decode": wanted, "jpegs": jpegs})
 
-    def answer(self, leave: threading.Lock) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+    def answer(self, leave: threading.Lock) -> tuple[dict[str, Any], NDArray[np.uint8] | Jpeg | None]:
         """What became of the next photo that was asked for; `leave` is held while one is large."""
         answer = self._answer()
         if "large" in answer:
             with leave:
                 self._say({"go": True})
                 answer = self._answer()
-        return (answer, None) if "error" in answer else (answer, self._pixels())
+        if "error" in answer:
+            return answer, None
+        if (size := answer.pop("jpeg", None)) is not None:
+            return answer, Jpeg(self._take(size).tobytes(), answer.pop("orientation"))
+        return answer, self._take(math.prod(self._shape)).reshape(self._shape)
 
     def close(self) -> None:
         unwatch(self)
@@ -237,15 +249,16 @@ class Child:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _pixels(self) -> NDArray[np.uint8]:
-        pixels = np.empty(self._shape, np.uint8)
-        view = memoryview(pixels.reshape(-1))  # type: ignore[arg-type]
+    def _take(self, count: int) -> NDArray[np.uint8]:
+        """The next `count` bytes, (count,)."""
+        taken = np.empty(count, np.uint8)
+        view = memoryview(taken)  # type: ignore[arg-type]
         while len(view):
-            count = self._from.readinto(view)  # type: ignore[attr-defined]
-            if not count:
+            got = self._from.readinto(view)  # type: ignore[attr-defined]
+            if not got:
                 raise self._death()
-            view = view[count:]
-        return pixels
+            view = view[got:]
+        return taken
 
     def _death(self) -> Died:
         hung = self.deadline is not None and time.monotonic() > self.deadline
@@ -299,7 +312,7 @@ def finished(
     answer: dict[str, Any],
     known: dict[bytes, tuple[int, bool]],
     photo: dict[str, Any],
-    pixels: NDArray[np.uint8] | None,
+    pixels: NDArray[np.uint8] | Jpeg | None,
 ) -> Read:
     found, sha256 = as_it_was(item.found, answer), bytes.fromhex(answer["sha256"])
     if pixels is None:

@@ -29,6 +29,7 @@ def cores() -> int:
 class Readers:
     """Reads `items` in processes, one per core.
 
+    `jpegs` says, of each chunk, whether what a GPU can decode is handed over as it is.
     `put` gets a Read for each, in any order, END from each thread, and what else is raised. At most `ahead` reads are
     out at a time: `release` tells that some have been dealt with.
     """
@@ -41,7 +42,9 @@ class Readers:
         lookup: Lookup,
         put: Callable[[object], None],
         ahead: int,
+        jpegs: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._jpegs = jpegs
         self._items, self._settings, self._lookup, self._put = items, settings, lookup, put
         self._taking, self._stopped = threading.Lock(), threading.Event()
         self._room = threading.Semaphore(ahead)
@@ -71,7 +74,8 @@ class Readers:
         try:
             while not self._stopped.is_set() and (chunk := self._next_chunk()):
                 had = (one for one in chunk if isinstance(one, Read))
-                for read in itertools.chain(had, decoder.read([one for one in chunk if isinstance(one, Item)])):
+                items = [one for one in chunk if isinstance(one, Item)]
+                for read in itertools.chain(had, decoder.read(items, jpegs=self._jpegs())):
                     while not self._room.acquire(timeout=0.1):
                         if self._stopped.is_set():
                             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vlsearch.encoders.base import Preprocess
+from vlsearch.encoders.base import Preprocess, resized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,20 +29,6 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     T = Transpose
     turns = (T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_270, T.TRANSVERSE, T.ROTATE_90)
     return image if orientation == 1 else image.transpose(turns[orientation - 2])
-
-
-def resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
-    """Height and width before cropping or padding: torchvision's `Resize`, or open_clip's `ResizeKeepRatio`."""
-    rows, columns = preprocess.size
-    if preprocess.resize_mode == "squash":
-        return rows, columns
-    if preprocess.resize_mode == "shortest" and rows == columns:
-        if width <= height:
-            return int(rows * height / width), rows
-        return rows, int(rows * width / height)
-    ratios = height / rows, width / columns
-    ratio = max(ratios) if preprocess.resize_mode == "longest" else min(ratios)
-    return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
 def fit(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:

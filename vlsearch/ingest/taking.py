@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from vlsearch.encoders.base import Encoder
 from vlsearch.errors import UnreadableFile
 from vlsearch.ingest import sources
 from vlsearch.ingest.committer import Embedded, commit
-from vlsearch.ingest.decoders import Item, Read, Settings
-from vlsearch.ingest.lanes import Lanes, Waiting
+from vlsearch.ingest.decoders import Decoder, Item, Jpeg, Read, Settings
+from vlsearch.ingest.lanes import Lanes, Undecoded, Waiting
 from vlsearch.ingest.readers import END, Readers
 from vlsearch.ingest.spool import Spool
 from vlsearch.ingest.summary import Summary
@@ -38,6 +38,8 @@ COMMIT_FILES = 4096
 """files in one commit, at most"""
 AHEAD = 256
 """photos that may be decoded before they are embedded; more where the lanes' batches ask for it"""
+LANES_PAY, FEW = 64, 4
+"""photos from which on it pays to make lanes, which may mean to compute the model anew; how many of fewer at a time"""
 PROBE_PAYS = 1000
 """photos from which on it pays to try how the model runs best"""
 MERGE_COMMITS = 256
@@ -64,6 +66,8 @@ class Taking:
         self.lanes: Lanes | None = None
         self.waiting: list[Waiting] = []
         """decoded, not yet a micro-batch"""
+        self.waiting_jpegs: list[Waiting] = []
+        """to be decoded where they are embedded"""
         self.under_way: set[bytes] = set()
         """sha256 of photos that are waiting, being embedded, or embedded and not committed"""
         self.vectors: dict[bytes, np.ndarray] = {}
@@ -78,10 +82,13 @@ class Taking:
     def run(self, spool: Spool, settings: Settings) -> None:
         """Take everything in the spool, or what can be taken until `stop` is set."""
         self.count = len(spool)
-        self.readers = Readers(items_of(spool), self.count, settings, self._lookup, self.events.put, AHEAD)
+        self.settings = settings
+        self.readers = Readers(
+            items_of(spool), self.count, settings, self._lookup, self.events.put, AHEAD, self._hungry
+        )
         reading = len(self.readers)
         try:
-            while reading or self.waiting or self.submitted:
+            while reading or self.waiting or self.waiting_jpegs or self.submitted:
                 try:
                     event = self.events.get(timeout=0.2)
                 except queue.Empty:
@@ -114,16 +121,22 @@ class Taking:
             self._received(event)
         elif isinstance(event, list):
             self._embedded(event)
-        full = self.waiting and len(self.waiting) >= self._lanes().batch
-        if full or (self.waiting and (last or event is None)):
-            self._submit()
+        elif isinstance(event, Undecoded):
+            self.submitted -= 1
+            self._decode_after_all(event.batch)
+        for waiting in (self.waiting, self.waiting_jpegs):
+            if waiting and (last or event is None or len(waiting) >= self._lanes().batch):
+                self._lanes().submit(list(waiting))
+                self.submitted += 1
+                waiting.clear()
 
     def _received(self, read: Read) -> None:
         self.read[read.number] = read
         pixels, read.pixels = read.pixels, None  # they take memory, and must not wait for the commit
         if pixels is not None and read.sha256 not in self.under_way:
             self.under_way.add(read.sha256)
-            self.waiting.append((read.sha256, pixels))
+            waiting = self.waiting_jpegs if isinstance(pixels, Jpeg) else self.waiting
+            waiting.append((read.sha256, pixels))
         else:  # there is nothing to embed, or the same photo is on its way
             self._settle(1)
 
@@ -131,6 +144,33 @@ class Taking:
         self.submitted -= 1
         self.vectors.update(batch)
         self._settle(len(batch))
+
+    def _hungry(self) -> bool:
+        """Whether the lanes could do some of the decoding, as they have little else to do (asked by any thread)."""
+        lanes = self.lanes
+        if lanes is None or not lanes.take_jpegs:
+            return False
+        ready = len(self.waiting) + len(self.waiting_jpegs) + self.submitted * lanes.batch
+        return ready < lanes.batch * len(lanes)
+
+    def _decode_after_all(self, batch: Sequence[Waiting]) -> None:
+        """JPEG files that a GPU would not decode, each in a process of ours, which says what is wrong with which."""
+        files = {sha256: photo.data for sha256, photo in batch if isinstance(photo, Jpeg)}
+        first = {read.sha256: read for read in reversed(self.read.values()) if read.sha256 in files}
+        items = [Item(read.number, read.file, files[sha256]) for sha256, read in first.items()]
+        decoder = Decoder(self.settings, lambda _: {})
+        try:
+            for read in decoder.read(items):
+                if read.pixels is not None:
+                    self.waiting.append((read.sha256, read.pixels))
+                    continue
+                sha256 = self.read[read.number].sha256
+                for same in [r for r in self.read.values() if r.sha256 == sha256]:
+                    same.photo, same.reason = None, read.reason
+                self.under_way.discard(sha256)
+                self._settle(1)
+        finally:
+            decoder.close()
 
     def _settle(self, count: int) -> None:
         self.settled += count
@@ -141,15 +181,14 @@ class Taking:
             encoder = self.encoder()
             if self.count >= PROBE_PAYS:
                 encoder.probe()
-            self.lanes = Lanes(encoder, self.events.put)
+            if self.count < LANES_PAY:
+                self.lanes = Lanes([encoder.embed_images], FEW, self.events.put)
+            else:
+                lanes = encoder.image_lanes()
+                self.lanes = Lanes(lanes, encoder.lane_batch, self.events.put)
             self.readers.release(max(0, 3 * self.lanes.batch * len(self.lanes) - AHEAD))
             log.info("%d lanes, %d photos at a time", len(self.lanes), self.lanes.batch)
         return self.lanes
-
-    def _submit(self) -> None:
-        self._lanes().submit(self.waiting)
-        self.submitted += 1
-        self.waiting = []
 
     def _commit_when_due(self) -> None:
         passed = time.monotonic() - self.committed_at
