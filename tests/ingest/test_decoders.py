@@ -19,8 +19,9 @@ from PIL import Image
 from vlsearch.check import verify
 from vlsearch.encoders.base import Preprocess
 from vlsearch.errors import VlsearchError
-from vlsearch.ingest import decoder_process, decoders
-from vlsearch.ingest.decoders import Decoder, Item, Read, Settings
+from vlsearch.ingest import decoder_child, decoder_process
+from vlsearch.ingest.decoder_child import Item, Settings
+from vlsearch.ingest.decoders import Decoder, Read
 from vlsearch.ingest.scan import Found
 from vlsearch.library import Library
 
@@ -142,7 +143,7 @@ def test_a_child_that_is_killed_between_two_chunks(decoder: Callable[..., Decode
 
 
 def test_no_child_can_be_started(decoder: Callable[..., Decoder], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "START", "raise SystemExit(3) # {path}")
+    monkeypatch.setattr(decoder_child, "START", "raise SystemExit(3) # {path}")
     with pytest.raises(VlsearchError, match=r"cannot start a process that decodes photos: .*exit code 3"):
         outcomes(decoder().read([item(0, jpeg(0))]))
 

@@ -1,6 +1,6 @@
 """The child process that reads, hashes and decodes photos, so that a file that kills its decoder kills no ingest.
 
-It speaks JSON lines with `decoders.Decoder`: settings; then, again and again, files to read and which of them to
+It speaks JSON lines with `decoder_child.Child`: settings; then, again and again, files to read and which of them to
 decode. Pixels follow their line as they are. It ends when its input does.
 """
 

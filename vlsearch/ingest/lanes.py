@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vlsearch.errors import UnreadableFile
-from vlsearch.ingest.decoders import Jpeg
+from vlsearch.ingest.decoder_child import Jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,8 +19,8 @@ from vlsearch.catalog import queries
 from vlsearch.encoders.base import Encoder
 from vlsearch.ingest import sources
 from vlsearch.ingest.decode import MAX_PIXELS
+from vlsearch.ingest.decoder_child import Settings
 from vlsearch.ingest.decoder_process import preprocess_from
-from vlsearch.ingest.decoders import Settings
 from vlsearch.ingest.scan import Found, Unreadable
 from vlsearch.ingest.spool import Spool
 from vlsearch.ingest.summary import Summary

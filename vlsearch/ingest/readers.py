@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from vlsearch.encoders.lanes import quota
-from vlsearch.ingest.decoders import Decoder, Item, Lookup, Read, Settings
+from vlsearch.ingest.decoder_child import Item, Settings
+from vlsearch.ingest.decoders import Decoder, Lookup, Read
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from vlsearch.encoders.base import Encoder
 from vlsearch.errors import UnreadableFile
 from vlsearch.ingest import sources
 from vlsearch.ingest.committer import Embedded, commit
-from vlsearch.ingest.decoders import Decoder, Item, Jpeg, Read, Settings
+from vlsearch.ingest.decoder_child import Item, Jpeg, Settings
+from vlsearch.ingest.decoders import Decoder, Read
 from vlsearch.ingest.lanes import Lanes, Undecoded, Waiting
 from vlsearch.ingest.readers import END, Readers
 from vlsearch.ingest.spool import Spool
@@ -40,7 +41,7 @@ AHEAD = 256
 """photos that may be decoded before they are embedded; more where the lanes' batches ask for it"""
 LANES_PAY, FEW = 64, 4
 """photos from which on it pays to make lanes, which may mean to compute the model anew; how many of fewer at a time"""
-PROBE_PAYS = 1000
+PROBE_PAYS = 10_000
 """photos from which on it pays to try how the model runs best"""
 MERGE_COMMITS = 256
 """commits after which it is seen whether shards should be merged: queries meanwhile read those that are not indexed"""
