@@ -45,10 +45,19 @@ def seeds() -> dict[str, list[bytes]]:
     Image.init()
     pi_heif.register_heif_opener()
     made: dict[str, list[bytes]] = {}
-    for suffix, data in (*_every_mode(), *_variants(), *_by_hand()):
+    for suffix, data in (*_every_mode(), *_variants(), *_by_hand(), *_raw()):
         if data and data not in made.setdefault(suffix, []):
             made[suffix].append(data)
     return made
+
+
+def _raw() -> Iterator[tuple[str, bytes]]:
+    from tests.ingest.raw_files import dng
+
+    rgb = np.asarray(_picture())[:42, :60]
+    preview = _saved(_picture(size=(160, 120)), "JPEG")
+    for suffix in ("dng", "nef", "cr2", "arw", "raf"):
+        yield from ((suffix, dng(rgb)), (suffix, dng(rgb, preview)), (suffix, dng(rgb, preview, within=True)))
 
 
 def _picture(mode: str = "RGB", seed: int = 0, size: tuple[int, int] = (61, 43)) -> Image.Image:

@@ -95,7 +95,7 @@ def print_summary(row: dict[str, Any]) -> None:
     for model in row["models"]:
         click.echo(
             f"model {printable(model['name'])}: {model['photos']:,} photos, {model['captions']:,} captions, "
-            f"{model['dim']} dimensions, fingerprint {model['fingerprint'][:12]}"
+            f"{model['dim']} dimensions, fingerprint {model['fingerprint'][:12] or 'unknown (imported)'}"
         )
     print_shards(sum(model["shards"] for model in row["models"]), **row["mergeable"])
 
