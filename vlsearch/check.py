@@ -117,7 +117,7 @@ def index_problems(library: Library, model: ModelRow, kind: str, stored: dict[in
         yield Problem(f"{name}: {error}")
         return
     shards = [shard for shard in derived.shards if shard.file in held]
-    if len(shards) == len(derived.shards) and derived.settled() != derived.manifest(data):
+    if len(shards) == len(derived.shards) and derived.settled() != derived.manifest(hashlib.sha256(data).hexdigest()):
         yield Problem(f"{name}: its manifest is not as it was written")
     ids = np.sort(backend.ids())
     if not np.array_equal(ids, np.sort(np.concatenate([shard.live() for shard in shards]))):

@@ -69,9 +69,23 @@ def test_ties_at_the_cut_with_some_hidden() -> None:
     assert backend.search(unit(1), 3, np.array([0, 2]))[1].tolist() == [[1, 3, 4]]
 
 
+def dumped(backend: FaissBackend) -> bytes:
+    parts: list[bytes] = []
+    backend.dump(parts.append)
+    return b"".join(parts)
+
+
+def test_an_error_while_dumping_passes_through() -> None:
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        index(unit(3), np.arange(3)).dump(full)
+
+
 def test_dump_and_load() -> None:
     xb = unit(20)
-    backend = FaissBackend.load(index(xb, np.arange(20) + 5).dump(), D)
+    backend = FaissBackend.load(dumped(index(xb, np.arange(20) + 5)), D)
     assert backend.count == 20
     assert np.sort(backend.ids()).tolist() == list(range(5, 25))
     assert np.allclose(backend.vectors(np.array([24, 5])), xb[[19, 0]], atol=1e-3)
@@ -93,7 +107,7 @@ def test_what_is_no_index_is_refused(data: bytes) -> None:
 
 def test_an_index_of_other_dimensions_is_refused() -> None:
     with pytest.raises(LibraryDamaged, match="17 dimensions"):
-        FaissBackend.load(index(unit(3), np.arange(3)).dump(), 17)
+        FaissBackend.load(dumped(index(unit(3), np.arange(3))), 17)
 
 
 def test_every_recipe_is_one_that_faiss_knows() -> None:

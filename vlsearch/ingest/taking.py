@@ -43,8 +43,8 @@ LANES_PAY, FEW = 64, 4
 """photos from which on it pays to make lanes, which may mean to compute the model anew; how many of fewer at a time"""
 PROBE_PAYS = 10_000
 """photos from which on it pays to try how the model runs best"""
-MERGE_COMMITS = 256
-"""commits after which it is seen whether shards should be merged: queries meanwhile read those that are not indexed"""
+MERGE_COMMITS = 4096
+"""commits, an hour's or more, after which shards are merged and indexed in between: queries read those that are not"""
 END_WITHIN = 1.2
 """seconds that a Ctrl-C waits for what is being embedded"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -33,5 +34,5 @@ class Backend(Protocol):
     def ids(self) -> NDArray[np.int64]:
         """All ids, in no particular order."""
 
-    def dump(self) -> bytes:
-        """The whole index as bytes; `load` of the same backend reads them."""
+    def dump(self, write: Callable[[bytes], object]) -> None:
+        """Hand the whole index to `write`, part after part; `load` of the same backend reads it."""

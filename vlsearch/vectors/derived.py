@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from vlsearch.vectors.backend import Backend
 
 log = logging.getLogger(__name__)
+
+ADDED = 8192
+"""vectors that are turned into float32 at a time"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class DerivedIndex:
             if shard.file not in held:
                 ids, vectors = read_shard(self.root / shard.file, shard.sha256)
                 keep = slice(None) if shard.live_count == len(ids) else np.isin(ids, shard.live())
-                backend.add(ids[keep], vectors[keep].astype(np.float32))
+                ids, vectors = ids[keep], vectors[keep]
+                for start in range(0, len(ids), ADDED):
+                    part = slice(start, start + ADDED)
+                    backend.add(ids[part], vectors[part].astype(np.float32))
         return backend
 
     def save(self) -> None:
@@ -89,9 +95,17 @@ class DerivedIndex:
         if self.up_to_date():
             self.settle()
         else:
-            data = self.open().dump()
-            write_durably(self.file, data)
-            write_durably(self.manifest_file, self.manifest(data))
+            backend, digest = self.open(), hashlib.sha256()
+
+            def write(file: IO[bytes]) -> None:
+                def both(part: bytes) -> None:
+                    digest.update(part)
+                    file.write(part)
+
+                backend.dump(both)
+
+            write_durably(self.file, write)
+            write_durably(self.manifest_file, self.manifest(digest.hexdigest()))
 
     def up_to_date(self) -> bool:
         """Whether the manifest speaks of just these shards and their live vectors; the bytes are not read."""
@@ -103,14 +117,14 @@ class DerivedIndex:
         live = sum(s.live_count for s in self.shards)
         return self.file.exists() and len(held) == len(self.shards) and bool(count == live)
 
-    def manifest(self, data: bytes) -> bytes:
-        """The manifest of an index file with the bytes `data` that holds all shards."""
+    def manifest(self, sha256: str) -> bytes:
+        """The manifest of an index file with this checksum that holds all shards."""
         count = sum(s.live_count for s in self.shards)
         manifest = {
             "recipe": recipe_for(count).name,
             "count": count,
             "shards": {s.file: s.sha256 for s in self.shards},
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": sha256,
         }
         return _encoded(manifest)
 

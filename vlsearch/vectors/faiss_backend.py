@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,11 +41,25 @@ class FaissBackend:
             raise LibraryDamaged(f"not an index of {d} dimensions under ids")
         return cls(index)
 
-    def dump(self) -> bytes:
+    def dump(self, write: Callable[[bytes], object]) -> None:
         import faiss
 
-        data: bytes = faiss.serialize_index(self._index).tobytes()
-        return data
+        failed: list[Exception] = []
+
+        def part(data: bytes) -> None:
+            try:
+                write(data)
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        try:
+            writer = faiss.PyCallbackIOWriter(part)  # type: ignore[attr-defined]
+            faiss.write_index(self._index, writer)
+        except Exception:
+            if failed:  # FAISS has made an error of its own of it
+                raise failed[0] from None
+            raise
 
     @property
     def count(self) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from vlsearch.errors import LibraryDamaged
 
@@ -36,13 +37,17 @@ def write_shard(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float16]
     return hashlib.sha256(data).hexdigest()
 
 
-def write_durably(path: Path, data: bytes | memoryview) -> None:
-    """Replace `path` by `data`: temporary file, fsync, rename, fsync of the folder. All of it or nothing."""
+def write_durably(path: Path, data: bytes | memoryview | Callable[[IO[bytes]], object]) -> None:
+    """Replace `path` by `data`, or by what `data` writes: temporary file, fsync, rename, fsync of the folder. All of it
+    or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            if callable(data):
+                data(file)
+            else:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
