@@ -219,5 +219,7 @@ def _live_vectors(
             )
         ids[start : start + live], vectors[start : start + live] = shard_ids[keep], shard_vectors[keep]
         start += live
+    if (ids[1:] > ids[:-1]).all():
+        return ids, vectors  # as they mostly are: nothing to copy
     order = np.argsort(ids)
     return ids[order], vectors[order]

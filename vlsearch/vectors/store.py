@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TEMPORARY = ".part"
+GROUP = 8192
+"""rows that are written at a time"""
 
 
 def write_shard(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> str:
@@ -30,14 +32,21 @@ def write_shard(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float16]
     table = pa.table(
         {"id": pa.array(ids), "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), d)}
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
-    data = memoryview(sink.getvalue())
-    write_durably(path, data)
-    return hashlib.sha256(data).hexdigest()
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False, "row_group_size": GROUP}
+    write_durably(path, lambda file: pq.write_table(table, file, **options))
+    return digest_of(path)
 
 
-def write_durably(path: Path, data: bytes | memoryview | Callable[[IO[bytes]], object]) -> None:
+def digest_of(path: Path) -> str:
+    """The sha256 of a file, read a piece at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def write_durably(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
     """Replace `path` by `data`, or by what `data` writes: temporary file, fsync, rename, fsync of the folder. All of it
     or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
