@@ -47,17 +47,18 @@ def own_pillow_settings(max_pixels: int) -> Iterator[None]:
     global _decoding
     from PIL import Image
 
+    half = -(-max_pixels // 2)
     with _settings_lock:
         if not _decoding:
             _register_plugins()
             _settings_undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-            Image.MAX_IMAGE_PIXELS = 0
+            Image.MAX_IMAGE_PIXELS = half
             warnings.filterwarnings("ignore", module=r"PIL\.|pi_heif\.")
             filters = cast("list[Any]", warnings.filters)
             _settings_undo.callback(_discard, filters, filters[0])
             if (set_error_handler := _libtiff_error_handler()) is not None:
                 _settings_undo.callback(set_error_handler, set_error_handler(None))
-        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, -(-max_pixels // 2))
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, half)
         _decoding += 1
     try:
         yield
