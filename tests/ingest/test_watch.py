@@ -474,9 +474,10 @@ def test_a_stopped_watch_leaves_no_thread(watched: Runs, root: Path) -> None:
 @pytest.mark.parametrize(("busy", "code"), [(False, 0), (True, 7)])
 def test_ctrl_c(root: Path, busy: bool, code: int) -> None:
     program = f"""
-        import sys, time
+        import signal, sys, time
         from pathlib import Path
         from vlsearch.ingest.watch import watch
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
         def run(places):
             print("run", flush=True)
             if {busy}:
@@ -492,7 +493,10 @@ def test_ctrl_c(root: Path, busy: bool, code: int) -> None:
         assert process.stdout.readline() == "run\n"
         time.sleep(0.3)  # a run that returns at once is over
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=DEADLINE)
+        try:
+            _, err = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (code, "")
 
 
