@@ -598,8 +598,12 @@ def test_a_second_ctrl_c_ends_it_on_the_spot(take: Take, photos: Photos) -> None
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        take(folder, progress=impatient)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            take(folder, progress=impatient)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert counts(take(folder)) == {"added": 3, "embedded": 3}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -99,7 +100,8 @@ def command(
     report(summary, as_json)
     if summary.interrupted:
         warn("interrupted; what was embedded is kept, the same command goes on from there")
-        return INTERRUPTED
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # a lane may be in the middle of its photos: Python's own end would abort under it
     return 1 if summary.failed else 0
 
 
