@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -99,9 +99,7 @@ def command(
     summary = once(paths)
     report(summary, as_json)
     if summary.interrupted:
-        warn("interrupted; what was embedded is kept, the same command goes on from there")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)  # a lane may be in the middle of its photos: Python's own end would abort under it
+        end_interrupted()
     return 1 if summary.failed else 0
 
 
@@ -125,9 +123,16 @@ def follow(
         if summary.added or summary.moved or summary.missing or summary.failed or summary.interrupted:
             report(summary, as_json)
         if summary.interrupted:
-            raise KeyboardInterrupt
+            end_interrupted()
 
     watch([Path(path) for path in paths], run, exclude=exclude)
+
+
+def end_interrupted() -> NoReturn:
+    """End at once: a lane may be in the middle of its photos, and Python's own end would abort under it."""
+    warn("interrupted; what was embedded is kept, the same command goes on from there")
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def report(summary: Summary, as_json: bool) -> None:
