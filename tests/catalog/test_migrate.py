@@ -60,7 +60,7 @@ def test_ids_of_photos_and_captions_are_never_reused(engine: Engine, tmp_path: P
         Table.metadata.create_all(made)
         for c in (migrated, made):
             assert having(c, "AUTOINCREMENT") == {"content", "caption"}
-            assert having(c, "WITHOUT ROWID") == {"vector"}
+            assert having(c, "WITHOUT ROWID") == {"vector", "tag"}
     other.dispose()
 
 
@@ -79,7 +79,12 @@ def fill_0001(c: Connection) -> None:
         c.execute(text(statement))
 
 
-FILL: dict[str | None, Callable[[Connection], None]] = {None: lambda _: None, "0001": fill_0001}
+def fill_0003(c: Connection) -> None:
+    fill_0001(c)
+    c.execute(text("INSERT INTO tag (content_id, name, score, model_id) VALUES (7, 'dog', 0.9, 1)"))
+
+
+FILL: dict[str | None, Callable[[Connection], None]] = {None: lambda _: None, "0001": fill_0001, "0002": fill_0001}
 """How a catalog of each revision is filled before it is brought to the next one; a new revision adds its own."""
 
 
@@ -105,7 +110,7 @@ def test_each_migration_from_the_state_before(engine: Engine, before: str | None
 def test_a_full_catalog_of_the_newest_revision(engine: Engine) -> None:
     with engine.begin() as c:
         migrate.upgrade(c)
-        fill_0001(c)
+        fill_0003(c)
         for table in Table.metadata.sorted_tables:
             assert len(c.execute(table.select()).all()) == 1
 

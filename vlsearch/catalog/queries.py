@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, literal, select, update
 
+from vlsearch.catalog.rows import IMAGE as IMAGE
+from vlsearch.catalog.rows import TEXT as TEXT
+from vlsearch.catalog.rows import ModelRow as ModelRow
+from vlsearch.catalog.rows import ShardRow as ShardRow
 from vlsearch.catalog.tables import AuditRun, Caption, Content, Failure, File, Model, Shard, Vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK = 500  # values in one IN (...): well under every database's limit
-IMAGE, TEXT = "image", "text"
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    id: int
-    name: str
-    fingerprint: str
-    dim: int
-    preprocessing: dict[str, Any]
-    source: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ShardRow:
-    id: int
-    model_id: int
-    kind: str
-    file: str
-    rows: int
-    sha256: str
 
 
 def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -81,6 +81,17 @@ class Caption(Table):
     language: Mapped[str | None] = mapped_column(String(35))
 
 
+class Tag(Table):
+    """A label that a photo was given, and how sure the model was of it (softmax over the labels, 0 to 1)."""
+
+    __tablename__ = "tag"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads it
+    content_id: Mapped[int] = mapped_column(ForeignKey("content.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True, index=True)
+    score: Mapped[float] = mapped_column(Double)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"))
+
+
 class Model(Table):
     """A model whose vectors the library holds. `source` says how to load it again."""
 
