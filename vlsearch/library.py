@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Engine
 
-    from vlsearch.catalog.queries import ModelRow, ShardRow
-    from vlsearch.encoders.base import Encoder
+    from vlsearch.catalog.reader import Reader
+    from vlsearch.catalog.rows import ModelRow, ShardRow
+    from vlsearch.encoders.base import Encoder, TextEncoder
     from vlsearch.vectors.backend import Backend
     from vlsearch.vectors.derived import DerivedIndex
 
@@ -58,12 +59,11 @@ class Library:
     """An open library; a context manager. `path` is its folder."""
 
     def __init__(self, path: Path, *, write: bool = False, create: bool = False) -> None:
-        from vlsearch.catalog.engine import connect
-
         self.path = Path(os.path.abspath(path))
         self._indexes: dict[tuple[int, str], Backend] = {}
         self._lock = WriterLock(self.path)
         self._engine: Engine | None = None
+        self._closed = False
         if not self._exists():
             if not create:
                 raise LibraryNotFound(f"no library at {self.path}; `vlsearch ingest FOLDER` makes one")
@@ -71,7 +71,6 @@ class Library:
         try:
             if write:
                 self._lock.take()
-            self._engine = connect(self.path / CATALOG)
             self._upgrade(write)
             if write:
                 self._sweep()
@@ -89,7 +88,19 @@ class Library:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+        self._closed = True
         self._lock.release()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reader]:
+        """One state of the catalog, for queries."""
+        from contextlib import closing
+
+        from vlsearch.catalog.reader import Reader
+
+        self._check_open()
+        with self._guarded(), closing(Reader(self.path / CATALOG)) as reader:
+            yield reader
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -108,10 +119,8 @@ class Library:
     # models
 
     def models(self) -> list[ModelRow]:
-        from vlsearch.catalog import queries
-
-        with self.read() as c:
-            return queries.models(c)
+        with self.snapshot() as reader:
+            return reader.models()
 
     def model(self, name: str | None = None) -> ModelRow:
         """The model called `name`, by default the first that was used here. UsageError when there is none."""
@@ -129,7 +138,7 @@ class Library:
             )
         return rows[-1]
 
-    def model_of(self, encoder: Encoder) -> ModelRow:
+    def model_of(self, encoder: TextEncoder) -> ModelRow:
         """The row of the model whose vectors this encoder makes; FingerprintMismatch when only its name is known.
 
         Vectors that were imported have no fingerprint: that they are of the model they are said to be of is taken on
@@ -292,9 +301,16 @@ class Library:
             return queries.shard_items(c, shard.id)
 
     def _open_engine(self) -> Engine:
+        self._check_open()
         if self._engine is None:
-            raise LibraryError("this library is closed")
+            from vlsearch.catalog.engine import connect
+
+            self._engine = connect(self.path / CATALOG)
         return self._engine
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LibraryError("this library is closed")
 
     def _exists(self) -> bool:
         try:
@@ -314,8 +330,10 @@ class Library:
     def _upgrade(self, write: bool) -> None:
         from vlsearch.catalog import migrate
 
-        with self.read() as c:
-            current = migrate.revision(c)
+        current = None
+        if self._exists():
+            with self.snapshot() as reader:
+                current = reader.revision()
         migrate.refuse_newer(current, str(self.path))
         if current == migrate.HEAD:
             return
@@ -364,19 +382,26 @@ class Library:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Turn what a database driver raises into one line that says what to do."""
-        from sqlalchemy.exc import DatabaseError
+        import sqlite3
 
         try:
             yield
-        except DatabaseError as error:
-            cause = str(error.orig)
-            if "disk is full" in cause or "disk I/O" in cause:
-                raise LibraryError(
-                    f"cannot write to {self.path}: {cause}; free some space and run this again, nothing stored is lost"
-                ) from error
-            if "malformed" in cause or "not a database" in cause or "no such table" in cause:
-                raise LibraryDamaged(
-                    f"the catalog {self.path / CATALOG} is damaged ({cause}); put back a copy of it, or move the "
-                    "library away and ingest again"
-                ) from error
-            raise LibraryError(f"the catalog of {self.path} does not answer: {cause}") from error
+        except sqlite3.Error as error:
+            raise self._catalog_error(str(error)) from error
+        except Exception as error:
+            original = getattr(error, "orig", None)  # SQLAlchemy's errors hold the driver's
+            if not isinstance(original, Exception):
+                raise
+            raise self._catalog_error(str(original)) from error
+
+    def _catalog_error(self, cause: str) -> LibraryError:
+        if "disk is full" in cause or "disk I/O" in cause:
+            return LibraryError(
+                f"cannot write to {self.path}: {cause}; free some space and run this again, nothing stored is lost"
+            )
+        if "malformed" in cause or "not a database" in cause or "no such table" in cause:
+            return LibraryDamaged(
+                f"the catalog {self.path / CATALOG} is damaged ({cause}); put back a copy of it, or move the library "
+                "away and ingest again"
+            )
+        return LibraryError(f"the catalog of {self.path} does not answer: {cause}")

@@ -16,7 +16,7 @@ from vlsearch.audit.report import AuditReport
 from vlsearch.audit.retrieval import audit_retrieval
 from vlsearch.catalog import queries
 from vlsearch.catalog.tables import Caption
-from vlsearch.cli.audit import captioned
+from vlsearch.audit.run import captioned
 from vlsearch.encoders import registry
 from vlsearch.ingest.captions import match, read_captions
 from vlsearch.ingest.pipeline import ingest

@@ -13,12 +13,8 @@ from vlsearch.cli.options import encoder_for, library_option, model_options
 from vlsearch.cli.printing import print_json, progress, warn
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from vlsearch.audit.report import AuditReport
     from vlsearch.catalog.queries import ModelRow
-    from vlsearch.library import Library
 
 DIRECTIONS = {"text_to_image": "text → photo", "image_to_text": "photo → text"}
 
@@ -51,27 +47,22 @@ def command(
     Perturbations: shuffle (all words), swap (two noun phrases change places), identity (nothing, the control).
     """
     from vlsearch.audit.perturb import lookup
-    from vlsearch.audit.retrieval import audit_retrieval
+    from vlsearch.audit.run import audit_library
     from vlsearch.library import open_library
 
+    for name in perturbations:  # before a model is loaded
+        lookup(name)
     with open_library(library_path) as library:
-        for name in perturbations:
-            lookup(name)
         encoder = encoder_for(library, model_name, weights)
         row = library.model_of(encoder)
-        xb, texts, owner = captioned(library, row)
         with progress() as show:
-            report = audit_retrieval(
-                encoder.embed_texts,
-                xb,
-                texts,
-                owner,
-                perturbations=perturbations,
+            report = audit_library(
+                library,
+                encoder,
+                perturbations,
                 seeds=seeds,
                 ks=ks,
                 progress=lambda done, total: show("texts", done, total),
-                model=row.name,
-                fingerprint=row.fingerprint,
             )
     settings = {"task": "retrieval", "perturbations": list(perturbations), "seeds": seeds, "k": list(ks)}
     store(library_path, row, settings, report)
@@ -80,24 +71,6 @@ def command(
     else:
         print_report(report)
     return 0
-
-
-def captioned(library: Library, row: ModelRow) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
-    """The photos that can be seen, xb (N, d); their captions, M texts; and each caption's row in xb, (M,)."""
-    import numpy as np
-
-    from vlsearch.catalog import queries
-
-    ids, xb = library.vectors(row)
-    with library.read() as c:
-        shown = ~np.isin(ids, queries.hidden_contents(c))
-        place = {content_id: n for n, content_id in enumerate(ids[shown].tolist())}
-        rows = queries.all_captions(c)
-        # keywords have no order that could be lost
-        captions = [
-            (text, place[i]) for _, i, text, source, _ in rows if i in place and not source.endswith(":keywords")
-        ]
-    return xb[shown], [text for text, _ in captions], np.array([n for _, n in captions], np.int64)
 
 
 def store(library_path: Path | None, row: ModelRow, settings: dict[str, Any], report: AuditReport) -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from vlsearch.cli.options import library_option
 from vlsearch.cli.printing import print_json, progress, warn
 from vlsearch.printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from vlsearch.ingest.captions import CaptionRow
-    from vlsearch.library import Library
 
 
 @click.group(no_args_is_help=True)
@@ -38,66 +30,24 @@ def import_(source: Path, as_json: bool, library_path: Path | None) -> int:
       vlsearch captions import captions_val2017.json
       vlsearch captions import ~/photos
     """
-    from vlsearch.catalog import queries
-    from vlsearch.errors import UnreadableFile
-    from vlsearch.ingest.captions import match, read_captions, read_sidecars
+    from vlsearch.encoders import registry
+    from vlsearch.ingest.caption_import import import_captions
     from vlsearch.library import open_library
 
-    bad: list[str] = []
-
-    def beside(photos: Iterable[str]) -> Iterator[CaptionRow]:
-        """The captions beside each photo; a file that cannot be read costs its own photo only."""
-        for photo in photos:
-            try:
-                yield from list(read_sidecars([photo]))
-            except UnreadableFile as error:
-                bad.append(str(error))
-                warn(f"{error}; skipped")
-
-    with open_library(library_path, write=True) as library:
-        library.model()
-        with library.read() as c:
-            photos = queries.contents_by_path(c)
-        rows: Iterable[CaptionRow]
-        if source.is_dir():
-            root = os.path.abspath(source).rstrip(os.sep) + os.sep
-            rows = beside(path for path in photos if path.startswith(root))
-        else:
-            rows = read_captions(source)
-        matched, unmatched = match(rows, photos)
-        with library.transaction() as c:
-            new = queries.add_captions(c, matched, "sidecar" if source.is_dir() else source.name)
-        embed_all(library)
+    with open_library(library_path, write=True) as library, progress() as show:
+        done = import_captions(library, source, lambda row: registry.load_source(row.source), show, warn)
+    first = done.unmatched[0] if done.unmatched else None
     if as_json:
-        first = unmatched[0] if unmatched else None
-        print_json({"matched": len(matched), "new": new, "unmatched": len(unmatched), "first_unmatched": first})
+        unmatched = len(done.unmatched)
+        print_json({"matched": done.matched, "new": done.new, "unmatched": unmatched, "first_unmatched": first})
     else:
-        of = len({content_id for content_id, _, _ in matched})
-        click.echo(f"{len(matched):,} captions of {of:,} photos matched, {new:,} of them new")
-    if unmatched:
-        photos_without = list(dict.fromkeys(unmatched))
+        click.echo(f"{done.matched:,} captions of {done.photos:,} photos matched, {done.new:,} of them new")
+    if first is not None:
         warn(
-            f"{len(unmatched):,} captions are of {len(photos_without):,} photos that are not in the library, the first "
-            f"is {photos_without[0]}; ingest them, then import again"
+            f"{len(done.unmatched):,} captions are of {len(set(done.unmatched)):,} photos that are not in the library, "
+            f"the first is {first}; ingest them, then import again"
         )
-    return 1 if unmatched or bad or not matched else 0
-
-
-def embed_all(library: Library) -> None:
-    """Give every caption a vector of every model in the library."""
-    from vlsearch.catalog import queries
-    from vlsearch.encoders import registry
-    from vlsearch.ingest.pipeline import embed_captions
-
-    for model in library.models():
-        with library.read() as c:
-            lacking = queries.captions_without_vector(c, model.id)
-        if lacking:
-            encoder = registry.load_source(model.source)
-            library.model_of(encoder)
-            with progress() as show:
-                embed_captions(library, encoder, model, lacking, show)
-    library.save_indexes()
+    return 1 if done.unmatched or done.unreadable or not done.matched else 0
 
 
 @command.command("export", no_args_is_help=True)

@@ -42,14 +42,23 @@ def resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
     return max(1, round(height / ratio)), max(1, round(width / ratio))
 
 
-class Encoder(Protocol):
-    """A vision-language model. Its methods may be called from one thread at a time, what `image_lanes` returns from
-    several."""
+class TextEncoder(Protocol):
+    """The half of a vision-language model that takes texts."""
 
     name: str
     fingerprint: str
     """hex digest over weights, preprocessing and tokenizer: equal fingerprints mean comparable vectors"""
     dim: int
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """n texts, of any length (cut at `context_length` tokens), to (n, dim) unit rows."""
+        ...
+
+
+class Encoder(TextEncoder, Protocol):
+    """A vision-language model. Its methods may be called from one thread at a time, what `image_lanes` returns from
+    several."""
+
     preprocess: Preprocess
     context_length: int
     logit_scale: float
@@ -72,8 +81,4 @@ class Encoder(Protocol):
 
     def probe(self) -> object:
         """Find out how the lanes run best on this machine, in about a second; said by a line of the log (INFO)."""
-        ...
-
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """n texts, of any length (cut at `context_length` tokens), to (n, dim) unit rows."""
         ...

@@ -1,0 +1,125 @@
+"""What a query asks the catalog, through the database's own driver: importing SQLAlchemy would take longer than the
+rest of a cold query."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vlsearch.catalog.rows import IMAGE, ModelRow, ShardRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+BUSY_SECONDS = 30
+CHUNK = 500  # values in one IN (...): well under every database's limit
+FETCHED = 10_000
+
+
+class Reader:
+    """One state of the catalog, read only. Parameters stand for `?`; paths are bytes there."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises sqlite3.Error."""
+        self._connection = sqlite3.connect(
+            path.absolute().as_uri() + "?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        self._connection.execute("PRAGMA query_only=ON")
+        self._connection.execute("BEGIN")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        yield from self._connection.execute(sql, parameters)
+
+    def numbers(self, sql: str, parameters: Sequence[Any] = ()) -> NDArray[np.int64]:
+        """The first column of the answer, (n,) int64."""
+        import numpy as np
+
+        cursor = self._connection.execute(sql, parameters)
+        cursor.arraysize = FETCHED
+        parts = [np.empty(0, np.int64)]
+        while rows := cursor.fetchmany():
+            parts.append(np.fromiter((row[0] for row in rows), np.int64, len(rows)))
+        return np.concatenate(parts)
+
+    def among(self, sql: str, values: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement that ends in `IN`, for any number of values; each part in the order of `sql`'s own
+        ORDER BY, which stands after `{}`."""
+        values = list(values)
+        for start in range(0, len(values), CHUNK):
+            part = values[start : start + CHUNK]
+            yield from self.rows(sql.format(f"({','.join('?' * len(part))})"), part)
+
+    def revision(self) -> str | None:
+        """The revision of the catalog's schema; None when it is empty."""
+        tables = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+        if next(self.rows(tables), None) is None:
+            return None
+        found: str | None = next(self.rows("SELECT version_num FROM alembic_version"), (None,))[0]
+        return found
+
+    def models(self) -> list[ModelRow]:
+        query = "SELECT id, name, fingerprint, dim, preprocessing, source FROM model ORDER BY id"
+        return [ModelRow(i, name, mark, dim, json.loads(p), json.loads(s)) for i, name, mark, dim, p, s in self.rows(query)]
+
+    def shards(self, model_id: int, kind: str) -> list[ShardRow]:
+        query = "SELECT id, model_id, kind, file, rows, sha256 FROM shard WHERE model_id = ? AND kind = ? ORDER BY id"
+        return [ShardRow(*row) for row in self.rows(query, (model_id, kind))]
+
+    def shown(self, kind: str, ids: Iterable[int]) -> set[int]:
+        """Those of the photos (or captions, of photos) that lie somewhere at present."""
+        if kind == IMAGE:
+            query = "SELECT content_id FROM file WHERE missing_since IS NULL AND content_id IN {}"
+        else:
+            query = (
+                "SELECT caption.id FROM caption JOIN file ON file.content_id = caption.content_id "
+                "WHERE file.missing_since IS NULL AND caption.id IN {}"
+            )
+        return {row[0] for row in self.among(query, ids)}
+
+    def all_shown(self, kind: str) -> NDArray[np.int64]:
+        """Ids (n,) of all photos (or captions, of photos) that lie somewhere at present, ascending."""
+        if kind == IMAGE:
+            return self.numbers("SELECT DISTINCT content_id FROM file WHERE missing_since IS NULL ORDER BY content_id")
+        present = "SELECT content_id FROM file WHERE missing_since IS NULL"
+        return self.numbers(f"SELECT id FROM caption WHERE content_id IN ({present}) ORDER BY id")
+
+    def paths(self, content_ids: Iterable[int]) -> dict[int, list[str]]:
+        """content id -> where it lies at present, sorted."""
+        query = "SELECT content_id, path FROM file WHERE missing_since IS NULL AND content_id IN {} ORDER BY path"
+        found: dict[int, list[str]] = {}
+        for content_id, path in self.among(query, content_ids):
+            found.setdefault(content_id, []).append(os.fsdecode(path))
+        return found
+
+    def taken(self, content_ids: Iterable[int]) -> dict[int, str | None]:
+        """content id -> when it was taken, as EXIF has it."""
+        return dict(self.among("SELECT id, taken_at FROM content WHERE id IN {}", content_ids))
+
+    def captions(self, content_ids: Iterable[int]) -> dict[int, list[str]]:
+        """content id -> its texts, in the order in which they came."""
+        found: dict[int, list[str]] = {}
+        query = "SELECT content_id, text FROM caption WHERE content_id IN {} ORDER BY id"
+        for content_id, text in self.among(query, content_ids):
+            found.setdefault(content_id, []).append(text)
+        return found
+
+    def caption_rows(self, ids: Iterable[int]) -> dict[int, tuple[int, str]]:
+        """caption id -> (content id, text)."""
+        query = "SELECT id, content_id, text FROM caption WHERE id IN {}"
+        return {i: (content_id, text) for i, content_id, text in self.among(query, ids)}
+
+    def captions_of(self, content_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ids (n,) of the captions of these contents, ascending."""
+        import numpy as np
+
+        rows = self.among("SELECT id FROM caption WHERE content_id IN {}", content_ids.tolist())
+        return np.sort(np.fromiter((row[0] for row in rows), np.int64))
