@@ -23,12 +23,20 @@ from vlsearch.library import Library, open_library
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where text towers are exported to: once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_library(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's library, model or cache."""
     monkeypatch.setenv("VLSEARCH_LIBRARY", str(tmp_path / "library"))
     monkeypatch.delenv("VLSEARCH_MODEL", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("VLSEARCH_DAEMON", "0")
+    monkeypatch.setenv("VLSEARCH_CACHE", str(cache))
 
 
 @pytest.fixture(scope="session")

@@ -178,7 +178,7 @@ def test_a_damaged_index_is_found_answered_around_and_mended(
     small: Library, encoder: ColourEncoder, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_library(small.path) as reader:
-        before = Engine(reader, encoder).text("dog", 12)
+        before = Engine(reader, encoder).search("dog", 12)
     embedded = encoder.embedded
     (file,) = small.path.glob("index/*colour.faiss")
     manifest = file.with_suffix(".json")
@@ -193,7 +193,7 @@ def test_a_damaged_index_is_found_answered_around_and_mended(
     assert len(whats(small)) == (how != "deleted"), "without an index nothing is wrong: it can be made at any time"
     caplog.clear()
     with open_library(small.path) as reader:
-        assert Engine(reader, encoder).text("dog", 12) == before
+        assert Engine(reader, encoder).search("dog", 12) == before
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(lines) == (how != "deleted")
     assert all("rebuilding it" in line and "\n" not in line for line in lines)
@@ -201,7 +201,7 @@ def test_a_damaged_index_is_found_answered_around_and_mended(
     assert encoder.embedded == embedded
     assert whats(small) == []
     with open_library(small.path) as reader:
-        assert Engine(reader, encoder).text("dog", 12) == before
+        assert Engine(reader, encoder).search("dog", 12) == before
 
 
 def test_an_index_that_shards_have_outrun_is_no_damage(
@@ -228,12 +228,12 @@ def test_a_lost_photo_is_told_and_taken_again_when_it_is_back(
     done = repair(small, lambda _: encoder)
     assert (done.dropped_shards, done.embedded, done.lost) == (1, 0, 5)
     assert whats(small) == ["5 photos without a vector"]
-    assert len(Engine(small, encoder).text("dog", 20)) == 7
+    assert len(Engine(small, encoder).search("dog", 20)) == 7
     away.rename(folder)
     summary = take(folder)
     assert (summary.added + summary.unchanged, summary.embedded) == (5, 5)
     assert whats(small) == []
-    assert len(Engine(small, encoder).text("dog", 20)) == 12
+    assert len(Engine(small, encoder).search("dog", 20)) == 12
 
 
 def test_another_photo_at_the_place_of_the_lost_one_is_not_taken_for_it(
@@ -318,14 +318,14 @@ def test_forgotten_photos_are_gone_everywhere(
         file.unlink()
     take(folder)
     engine = Engine(small, encoder)
-    assert len(engine.text("dog", 20)) == 10
+    assert len(engine.search("dog", 20)) == 10
     assert small.index(small.model()).count == 12
     assert forget(small) == (2, 2)
     assert small.index(small.model()).count == 10
     assert small.index(small.model(), "text").count == 20
-    assert len(engine.text("dog", 20)) == 10
-    assert len(engine.text("dog", 50, to="captions")) == 20
-    assert not {str(file) for file in gone} & {hit.path for hit in engine.text("dog", 20)}
+    assert len(engine.search("dog", 20)) == 10
+    assert len(engine.search("dog", 50, to="captions")) == 20
+    assert not {str(file) for file in gone} & {hit.path for hit in engine.search("dog", 20)}
     assert len(small.vectors(small.model())[0]) == 10
     assert whats(small) == []
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []

@@ -15,7 +15,8 @@ HEAVY = ("torch", "open_clip", "faiss", "pyarrow", "sqlalchemy", "matplotlib", "
 
 LAYERS = (
     {"__main__"},
-    {"cli"},
+    {"cli", "daemon"},
+    {"api"},
     {"check"},
     {"audit", "ingest", "search"},
     {"optimize"},
@@ -29,7 +30,10 @@ public API of every part without importing any of it (test_public.py)."""
 
 ALSO = {
     ("search", "ingest"): "a photo that is asked with is decoded as an ingested one is",
+    ("search", "audit"): "words are moved and intervals drawn as in an audit",
     ("migrations", "catalog"): "Alembic compares with the tables",
+    ("cli", "daemon"): "`vlsearch daemon` starts one",
+    ("daemon", "cli"): "a daemon runs command lines",
 }
 """Importing part, imported part -> why these may look beside or above themselves."""
 

@@ -16,12 +16,14 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_they_come_from_where_they_live() -> None:
+    from vlsearch.api import Library, open_library
     from vlsearch.audit.report import AuditReport
     from vlsearch.encoders.registry import load
-    from vlsearch.library import Library, open_library
-    from vlsearch.search.engine import Engine, Hit
+    from vlsearch.search.engine import Hit
+    from vlsearch.search.hits import Hits
+    from vlsearch.search.query import Term
 
-    assert (vlsearch.AuditReport, vlsearch.Engine, vlsearch.Hit) == (AuditReport, Engine, Hit)
+    assert (vlsearch.AuditReport, vlsearch.Hit, vlsearch.Hits, vlsearch.Term) == (AuditReport, Hit, Hits, Term)
     assert (vlsearch.Library, vlsearch.open_library, vlsearch.load_model) == (Library, open_library, load)
 
 

@@ -8,9 +8,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AuditReport",
-    "Engine",
     "FingerprintMismatch",
     "Hit",
+    "Hits",
     "Library",
     "LibraryDamaged",
     "LibraryError",
@@ -19,6 +19,7 @@ __all__ = [
     "LibraryTooNew",
     "ModelError",
     "ModelUnavailable",
+    "Term",
     "UnreadableFile",
     "UsageError",
     "VlsearchError",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from vlsearch.api import Library, open_library
     from vlsearch.audit.report import AuditReport
     from vlsearch.encoders.registry import load as load_model
     from vlsearch.errors import (
@@ -43,16 +45,18 @@ if TYPE_CHECKING:
         UsageError,
         VlsearchError,
     )
-    from vlsearch.library import Library, open_library
-    from vlsearch.search.engine import Engine, Hit
+    from vlsearch.search.engine import Hit
+    from vlsearch.search.hits import Hits
+    from vlsearch.search.query import Term
 
 _HOME = {
     "AuditReport": "audit.report",
-    "Engine": "search.engine",
     "Hit": "search.engine",
-    "Library": "library",
+    "Hits": "search.hits",
+    "Library": "api",
+    "Term": "search.query",
     "load_model": "encoders.registry:load",
-    "open_library": "library",
+    "open_library": "api",
 }
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlsearch.errors import (
     FingerprintMismatch,
@@ -138,6 +138,15 @@ class Library:
             )
         return rows[-1]
 
+    def source_for(self, name: str | None = None, weights: Path | None = None) -> dict[str, Any]:
+        """How to load the model that is asked for, or else the library's own, or else the default."""
+        from vlsearch.encoders.names import DEFAULT, source_of
+
+        rows = self.models()
+        if name is None and rows:
+            return rows[0].source
+        return source_of(name or DEFAULT, weights)
+
     def model_of(self, encoder: TextEncoder) -> ModelRow:
         """The row of the model whose vectors this encoder makes; FingerprintMismatch when only its name is known.
 
@@ -244,20 +253,30 @@ class Library:
         """The index files of a model and what they are made from, as the catalog stands now."""
         from functools import partial
 
-        from vlsearch.catalog import queries
         from vlsearch.vectors.derived import DerivedIndex, LiveShard
 
-        with self.read() as c:
-            live = queries.live_counts(c, model.id, kind)
-            shards = queries.shards(c, model.id, kind)
+        with self.snapshot() as reader:
+            shards = reader.shards(model.id, kind)
         stem = self.folder_of(model) + ("" if kind == "image" else ".text")
-        parts = [LiveShard(s.file, s.sha256, live.get(s.id, 0), partial(self._live_items, s)) for s in shards]
+        parts = [LiveShard(s.file, s.sha256, s.rows, partial(self._live_items, s)) for s in shards]
 
         def gone() -> bool:
-            with self.read() as c:
-                return not set(shards) <= set(queries.shards(c, model.id, kind))
+            with self.snapshot() as reader:
+                return not set(shards) <= set(reader.shards(model.id, kind))
 
-        return DerivedIndex(self.path, stem, model.dim, parts, gone)
+        def live_count() -> int:
+            with self.snapshot() as reader:
+                count = "SELECT COUNT(*) FROM vector WHERE model_id = ? AND kind = ?"
+                return int(reader.numbers(count, (model.id, kind))[0])
+
+        def texts() -> NDArray[np.float32] | None:
+            from vlsearch.vectors.store import read_shard
+
+            with self.snapshot() as reader:
+                first = next(iter(reader.shards(model.id, "text")), None)
+            return None if first is None else read_shard(self.path / first.file, first.sha256)[1].astype("float32")
+
+        return DerivedIndex(self.path, stem, model.dim, parts, gone, live_count, texts if kind == "image" else None)
 
     def next_file(self, model: ModelRow) -> str:
         """Where the next shard of a model goes, relative to the library."""
@@ -293,12 +312,11 @@ class Library:
                     raise
 
     def _live_items(self, shard: ShardRow) -> NDArray[np.int64]:
-        from vlsearch.catalog import housekeeping, queries
-
-        with self.read() as c:
-            if not housekeeping.names(c, shard):
+        with self.snapshot() as reader:
+            named = next(reader.rows("SELECT sha256 FROM shard WHERE id = ?", (shard.id,)), None)
+            if named != (shard.sha256,):
                 raise LibraryDamaged(f"shard {self.path / shard.file} is no longer there; run this again")
-            return queries.shard_items(c, shard.id)
+            return reader.numbers("SELECT item_id FROM vector WHERE shard_id = ? ORDER BY item_id", (shard.id,))
 
     def _open_engine(self) -> Engine:
         self._check_open()

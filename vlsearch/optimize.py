@@ -1,4 +1,5 @@
-"""Housekeeping: many small shards become few large ones, without what was forgotten; the catalog loses its slack."""
+"""Housekeeping: many small shards become few large ones, without what was forgotten; the catalog loses its slack; an
+index is built anew and measured."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlsearch.catalog import housekeeping, queries
-from vlsearch.errors import LibraryDamaged, LibraryError
+from vlsearch.errors import LibraryDamaged, LibraryError, UsageError
+from vlsearch.vectors.report import IndexReport, measured
 from vlsearch.vectors.store import read_shard, write_shard
 
 if TYPE_CHECKING:
@@ -65,6 +67,23 @@ def optimize(library: Library, progress: Progress = lambda *_: None) -> Merged:
     in the middle is whole and goes on with the next call. LibraryDamaged for a shard that cannot be read.
     """
     return _housekeep(library, mergeable, progress)
+
+
+def optimize_index(
+    library: Library, recall: float | None = None, progress: Progress = lambda *_: None
+) -> list[IndexReport]:
+    """Build the index of each model and kind anew, for a recall@10 of `recall` (0 to 1; None: as it is), and measure
+    it. Later savings keep to that recall. UsageError for a recall that is none."""
+    if recall is not None and not 0 < recall <= 1:
+        raise UsageError(f"--recall must be above 0 and at most 1, not {recall:g}")
+    reports = []
+    for model, kind in _sets(library):
+        with library.writing():
+            manifest = library.derived(model, kind).save(progress, target=recall, anew=True)
+        if manifest is not None:
+            reports.append(measured(library.derived(model, kind), model.name, kind, manifest))
+    library.save_indexes()  # nothing is left to save: an index that is open lets go of the old files
+    return reports
 
 
 def merge_when_it_pays(library: Library) -> Merged | None:

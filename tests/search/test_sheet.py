@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import tarfile
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +20,10 @@ from PIL import Image
 
 from vlsearch.errors import UsageError
 from vlsearch.printable import printable
-from vlsearch.search.sheet import SIDE, Section, SheetHit, SheetPicture, write_sheet
+from vlsearch.search.explain import Explanation, Part
+from vlsearch.search.heat import heat_of
+from vlsearch.search.query import Term
+from vlsearch.search.sheet import SIDE, Section, SheetHit, SheetPicture, asked, strength, write_sheet
 
 
 class Page(HTMLParser):
@@ -55,15 +61,146 @@ def sheet(tmp_path: Path, *hits: SheetHit, title: str = "a query", note: str = "
     return Page(file)
 
 
+HEAT = heat_of(np.array([[0.05, 0.1], [0.2, 0.214]], np.float32), (320, 200), (0.0, 0.0, 1.0, 1.0))
+WORDS = (Part("dog", 0.08), Part("on", 0.0), Part("beach", -0.03))
+
+
+def full(tmp_path: Path, **changes: Any) -> Page:
+    """A sheet with everything on it."""
+    hits = [
+        SheetHit(
+            photo(tmp_path / "a.jpg"), 0.3, "a dog", 11, 3, Explanation(WORDS, (Part("dog on beach", 0.3),)), HEAT
+        ),
+        SheetHit(photo(tmp_path / "b.jpg", "blue"), None, None, 12, 2, Explanation((Part("dog", 0.16),))),
+    ]
+    terms = [Term("dog on beach"), Term("cat", weight=-2), Term(image=photo(tmp_path / "c.jpg", "lime"), weight=0.5)]
+    section = {"terms": terms, "order": "this model hears a bag of words here", "page": 2, **changes}
+    write_sheet(tmp_path / "full.html", [Section("dog on beach − 2:cat", "a note", hits, **section)])
+    return Page(tmp_path / "full.html")
+
+
 def test_needs_nothing_from_outside(tmp_path: Path) -> None:
-    page = sheet(tmp_path, SheetHit(photo(tmp_path / "a.jpg"), 0.3, "a dog"), picture=photo(tmp_path / "b.jpg", "blue"))
-    assert "http" not in page.html
-    assert "@import" not in page.html
-    assert "url(" not in page.html
-    assert not {"script", "link", "iframe"} & {name for name, _ in page.tags}
-    assert all(img["src"].startswith("data:image/jpeg;base64,") for img in page.every("img"))
-    assert all(a["href"].startswith("file:///") for a in page.every("a"))
-    assert len(page.every("img")) == len(page.every("a")) == 2
+    (tmp_path / "plain").mkdir()
+    plain = sheet(tmp_path / "plain", SheetHit(photo(tmp_path / "a.jpg"), 0.3), picture=photo(tmp_path / "b.jpg"))
+    for page, pictures in ((plain, 2), (full(tmp_path), 4)):
+        assert not {"script", "link", "iframe", "base", "object", "form"} & {name for name, _ in page.tags}
+        assert "//" not in re.sub('base64,[^"]*', "", page.html).replace("file:///", "")
+        assert "@import" not in page.html
+        assert "url(" not in page.html
+        assert all(re.match("data:image/(jpeg|png);base64,", img["src"]) for img in page.every("img"))
+        assert all(a["href"].startswith("file:///") for a in page.every("a"))
+        assert len(page.every("img")) == pictures
+        (policy,) = [meta["content"] for meta in page.every("meta") if meta.get("http-equiv")]
+        assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_pictures_that_were_asked_with_and_by_url(tmp_path: Path) -> None:
+    url = "https://example.org/<pool>.jpg"
+    page = full(tmp_path, terms=[Term("dog"), Term(image=url), Term(image=str(tmp_path / "gone.jpg"), weight=-1)])
+    assert url in page.text
+    assert not any("example" in a["href"] for a in page.every("a"))
+    assert page.every("a")[0]["href"].endswith("/gone.jpg")
+    assert len(page.every("img")) == 3
+
+
+def test_terms_have_sign_and_weight(tmp_path: Path) -> None:
+    page = full(tmp_path)
+    start = page.text.index("+")
+    assert page.text[start : start + 5] == ["+", "dog on beach", "− 2 ×", "cat", "+ 0.5 ×"]
+    assert page.every("img")[0]["alt"] == "the photo asked with: c.jpg"
+    assert asked([Term("dog", weight=2)]) == []
+    assert [sign for sign, _ in asked([Term(image="a.jpg")])] == ["+"]
+
+
+def test_words_are_shown_with_what_they_add(tmp_path: Path) -> None:
+    page = full(tmp_path)
+    start = page.text.index("on")
+    assert page.text[start - 2 : start + 4] == ["dog", "+0.08", "on", "0.00", "beach", "−0.03"]
+    chips = [span["class"] for span in page.every("span") if re.fullmatch("[pn][1-4]", span.get("class", ""))]
+    # 0.08, 0 and −0.03 beside the strongest word of the page, 0.16; the only term is the strongest of terms.
+    assert chips == ["p4", "p2", "n1", "p4"]
+    assert [strength(w, 1.0) for w in (1, 0.5, 0.1, -0.3, -1, 0)] == ["p4", "p2", "", "n1", "n4", ""]
+    assert strength(0, 0) == ""
+    labels = [p["aria-label"] for p in page.every("p") if p.get("class") == "why"]
+    assert (
+        labels == ["what each part of the query adds to the score"] + ["how much the score falls without each word"] * 2
+    )
+    assert "Beside a word: how much the score falls without it." in page.text
+
+
+def test_heat_lies_over_its_photo_and_can_be_switched_off_without_a_script(tmp_path: Path) -> None:
+    page = full(tmp_path)
+    (heat,) = [img for img in page.every("img") if img.get("class") == "heat"]
+    thumbnails = [img for img in page.every("img") if img["alt"] == "a dog"]
+    assert (heat["width"], heat["height"]) == (thumbnails[0]["width"], thumbnails[0]["height"])
+    assert heat["alt"] == "heat map of the query: cosines from 0.05 to 0.21"
+    (box,) = page.every("input")
+    assert (box["type"], box["id"], "checked" in box) == ("checkbox", "heat", True)
+    assert [label["for"] for label in page.every("label")] == ["heat"]
+    assert "#heat:not(:checked) ~ main .heat { display: none; }" in page.html
+    assert page.html.index('id="heat"') < page.html.index("<main>") < page.html.index('class="heat"')
+
+
+def test_nothing_is_switched_where_there_is_no_heat(tmp_path: Path) -> None:
+    page = sheet(tmp_path, SheetHit(photo(tmp_path / "a.jpg"), 0.3))
+    assert page.every("input") == page.every("label") == page.every("ul") == []
+    assert "Beside a word" not in " ".join(page.text)
+    gone = sheet(tmp_path, SheetHit(str(tmp_path / "gone.jpg"), 0.3, heat=HEAT))
+    assert gone.every("img") == []
+
+
+def test_rank_page_order_and_near_duplicates_are_shown(tmp_path: Path) -> None:
+    page = full(tmp_path)
+    for text in ("11", "12", "page 2", "this model hears a bag of words here", "0.300"):
+        assert page.text.count(text) == 1
+    assert "stands for 2 near duplicates" in page.text
+    assert "stands for 1 near duplicate" in page.text
+    assert not any("None" in text for text in page.text)
+    first = full(tmp_path, page=1, order="")
+    assert "page 1" not in first.text
+    assert not [p for p in first.every("p") if p.get("class") == "order"]
+
+
+def test_everything_that_was_written_by_others_is_escaped(tmp_path: Path) -> None:
+    evil = '"><script>x</script>\x1b'
+    terms = [Term(evil), Term(image=f"http://{evil}")]
+    section = Section(
+        "q",
+        "",
+        [SheetHit(photo(tmp_path / "a.jpg"), 1, explanation=Explanation((Part(evil, 1.0),), (Part(evil, 1.0),)))],
+        terms=terms,
+        order=evil,
+    )
+    write_sheet(tmp_path / "evil.html", [section])
+    page = Page(tmp_path / "evil.html")
+    assert not page.every("script")
+    assert "\x1b" not in page.html
+    assert sum('"><script>x</script>\\x1b' in text for text in page.text) == 5
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2's ratio of two colours, #rrggbb."""
+
+    def luminance(colour: str) -> float:
+        c = np.array([*bytes.fromhex(colour[1:])]) / 255
+        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_colours_can_be_read_on(tmp_path: Path) -> None:
+    style = full(tmp_path).html.partition("</style>")[0]
+    themes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{[^}]*--ink[^}]*", style)
+    ]
+    assert len(themes) == 2
+    for theme in themes:
+        for ground in ("page", "card", *(f"{sign}{step}" for sign in "pn" for step in (1, 2, 3, 4))):
+            assert contrast(theme["ink"], theme[ground]) >= 4.5, ground
+        assert contrast(theme["quiet"], theme["card"]) >= 4.5
+    assert "@media screen and (prefers-color-scheme: dark)" in style  # not on paper
 
 
 def test_hits_keep_their_order(tmp_path: Path) -> None:

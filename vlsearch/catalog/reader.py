@@ -51,8 +51,7 @@ class Reader:
         return np.concatenate(parts)
 
     def among(self, sql: str, values: Iterable[int]) -> Iterator[tuple[Any, ...]]:
-        """The rows of a statement that ends in `IN`, for any number of values; each part in the order of `sql`'s own
-        ORDER BY, which stands after `{}`."""
+        """The rows of a statement with `IN {}`, for any number of values, some of them at a time."""
         values = list(values)
         for start in range(0, len(values), CHUNK):
             part = values[start : start + CHUNK]
@@ -68,7 +67,10 @@ class Reader:
 
     def models(self) -> list[ModelRow]:
         query = "SELECT id, name, fingerprint, dim, preprocessing, source FROM model ORDER BY id"
-        return [ModelRow(i, name, mark, dim, json.loads(p), json.loads(s)) for i, name, mark, dim, p, s in self.rows(query)]
+        return [
+            ModelRow(i, name, fingerprint, dim, json.loads(preprocessing), json.loads(source))
+            for i, name, fingerprint, dim, preprocessing, source in self.rows(query)
+        ]
 
     def shards(self, model_id: int, kind: str) -> list[ShardRow]:
         query = "SELECT id, model_id, kind, file, rows, sha256 FROM shard WHERE model_id = ? AND kind = ? ORDER BY id"

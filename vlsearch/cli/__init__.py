@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +26,8 @@ COMMANDS = {
     "optimize": "Merge small shards, give free space back.",
     "verify": "Check every byte of a library.",
     "repair": "Mend what verify found.",
+    "daemon": "Keep a library warm, for queries that answer at once.",
+    "completion": "Completion for bash, zsh or fish.",
 }
 
 
@@ -69,7 +72,13 @@ def vlsearch() -> None:
 
 
 def main() -> None:
-    """The `vlsearch` command. No traceback reaches the user for anything that can be foreseen."""
+    """The `vlsearch` command."""
+    sys.exit(run())
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """The exit code of a command line (default: this process's). No traceback reaches the user for anything that can be
+    foreseen."""
     import logging
     import os
 
@@ -80,27 +89,27 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = vlsearch.main(prog_name="vlsearch", standalone_mode=False)
+        code = vlsearch.main(args, prog_name="vlsearch", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("vlsearch: interrupted; what was committed is kept, the same command goes on", err=True)
-        sys.exit(130)
+        return 130
     except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # since click 8.2
         error.show()
-        sys.exit(2)
+        return 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
         warn(" ".join(error.format_message().split()).removesuffix(".") + hint)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except VlsearchError as error:
         warn(str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except OSError as error:
         if error.filename is None:  # stdout itself: the flush at exit must not fail once more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            sys.exit(0)
+            return 0
         warn(": ".join(str(part) for part in (error.strerror or error, error.filename) if part is not None))
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 1
+    return code if isinstance(code, int) else 0

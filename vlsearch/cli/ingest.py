@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from vlsearch.cli.options import check_weights, library_option, model_options, precision_option, verbose_option
+from vlsearch.cli.options import (
+    check_weights,
+    library_option,
+    model_options,
+    precision_option,
+    prepare_texts,
+    verbose_option,
+)
 from vlsearch.cli.printing import print_json, progress, warn
 
 if TYPE_CHECKING:
     from vlsearch.encoders.base import Encoder
     from vlsearch.ingest.summary import Summary
-    from vlsearch.library import Library
 
 SHOWN_FAILURES = 5
 INTERRUPTED = 130
@@ -73,15 +79,18 @@ def command(
     if watch and "-" in paths:
         raise UsageError("a list on stdin cannot be watched; name the folders")
 
+    loaded: list[Encoder] = []
+
     @cache
     def load(source_items: tuple[tuple[str, Any], ...]) -> Encoder:
-        return registry.load_source(dict(source_items), precision)
+        loaded.append(registry.load_source(dict(source_items), precision))
+        return loaded[-1]
 
     def once(roots: Sequence[str | Path]) -> Summary:
         from vlsearch.ingest.pipeline import ingest
 
         with open_library(library_path, write=True, create=True) as library, progress() as show:
-            source = source_for(library, model_name, weights)
+            source = library.source_for(model_name, weights)
             return ingest(
                 library,
                 roots,
@@ -100,17 +109,9 @@ def command(
     report(summary, as_json)
     if summary.interrupted:
         end_interrupted()
+    for encoder in loaded:
+        prepare_texts(encoder)
     return 1 if summary.failed else 0
-
-
-def source_for(library: Library, model_name: str | None, weights: Path | None) -> dict[str, Any]:
-    """How to load the model that was asked for, or else the library's own."""
-    from vlsearch.encoders import registry
-
-    rows = library.models()
-    if model_name is None and rows:
-        return rows[0].source
-    return registry.source_of(model_name or registry.DEFAULT, weights)
 
 
 def follow(

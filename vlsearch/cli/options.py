@@ -70,10 +70,25 @@ def encoder_for(library: Library, model_name: str | None, weights: Path | None) 
 
     check_weights(model_name, weights)
     source = registry.source_of(model_name, weights) if model_name and weights else library.model(model_name).source
-    with status("loading the model"):
-        encoder = registry.load_source(source)
+    encoder = load_source(source)
     library.model_of(encoder)
     return encoder
+
+
+def load_source(source: dict[str, Any]) -> Encoder:
+    """The model that a library describes so."""
+    from vlsearch.encoders import registry
+
+    with status("loading the model"):
+        return registry.load_source(source)
+
+
+def prepare_texts(encoder: object) -> None:
+    """Export the text tower, unless that is done, so that a query needs no torch."""
+    from vlsearch.encoders.text_export import ensure
+
+    with status("preparing the model for quick queries"):
+        ensure(encoder)
 
 
 def check_weights(model_name: str | None, weights: Path | None) -> None:

@@ -18,8 +18,11 @@ def print_json(row: Mapping[str, Any]) -> None:
     click.echo(json.dumps(row))
 
 
-def warn(message: str) -> None:
+def warn(message: str, *details: str) -> None:
+    """`details` are further lines; a line break within one is written out, whoever it came from."""
     click.echo(f"vlsearch: {printable(message)}", err=True)
+    for detail in details:
+        click.echo(f"  {printable(detail)}", err=True)
 
 
 @contextmanager

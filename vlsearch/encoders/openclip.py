@@ -108,12 +108,25 @@ class OpenClipEncoder:
 
     def _features(self, pixels: torch.Tensor) -> torch.Tensor:
         """(n, height, width, 3) uint8 to (n, dim) float32, not normalised."""
+        features: torch.Tensor = self._model.encode_image(self._normalised(pixels)).float()
+        return features
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch
 
         x = pixels.to(self.device).permute(0, 3, 1, 2).float().div_(255)
-        x = x.sub_(self._mean).div_(self._std).to(self._dtype, memory_format=torch.channels_last)
-        features: torch.Tensor = self._model.encode_image(x).float()
-        return features
+        return x.sub_(self._mean).div_(self._std).to(self._dtype, memory_format=torch.channels_last)
+
+    def patch_vectors(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """(n, height, width, 3) uint8 at `preprocess.size` to unit vectors (n, rows, columns, dim) of the images'
+        parts; None for a tower whose parts cannot be told apart. See `patches`."""
+        import torch
+
+        from vlsearch.encoders.patches import patch_features
+
+        with torch.inference_mode():
+            found = patch_features(self._model.visual, self._normalised(torch.tensor(pixels)))
+            return None if found is None else self._unit([found.float()])
 
     @cached_property
     def _int8(self) -> Features | None:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from vlsearch.encoders import catalogue, hub
+from vlsearch.encoders.names import DEFAULT as DEFAULT
+from vlsearch.encoders.names import shown_name as shown_name
+from vlsearch.encoders.names import source_of as source_of
 from vlsearch.encoders.openclip import OpenClipEncoder
 from vlsearch.encoders.weights import load_weights
 from vlsearch.errors import ModelError, ModelUnavailable, UsageError, VlsearchError
 
-DEFAULT = "ViT-B-32-256/datacomp_s34b_b86k"
 BUILTIN = "builtin"
 HUB, FOLDER = "hf-hub:", "local-dir:"
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
@@ -36,18 +38,6 @@ def load(name: str = DEFAULT, weights: Path | None = None, precision: str = "aut
     Raises ModelUnavailable, ModelError for weights that do not fit, UsageError for a name that open_clip does not know.
     """
     return load_source(source_of(name, weights), precision)
-
-
-def source_of(name: str, weights: Path | None = None) -> dict[str, Any]:
-    """What a library keeps of how its model was loaded."""
-    if weights is None:
-        return {"name": name}
-    return {"name": name, "weights": os.path.abspath(weights)}
-
-
-def shown_name(source: dict[str, Any]) -> str:
-    """The name under which a library keeps the model's vectors."""
-    return f"{source['name']}@{Path(source['weights']).name}" if "weights" in source else str(source["name"])
 
 
 def load_source(source: dict[str, Any], precision: str = "auto") -> OpenClipEncoder:

@@ -5,21 +5,31 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from vlsearch.errors import UsageError
 from vlsearch.printable import printable
+from vlsearch.search.explain import signed
+from vlsearch.search.heat import COLOURS
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vlsearch.search.explain import Explanation, Part
+    from vlsearch.search.heat import Heat
+    from vlsearch.search.query import Term
+
 SIDE = 320
 """longest side of a thumbnail in pixels"""
+URL = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+STEPS = 4
+"""strengths in which a word's weight is coloured"""
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,15 @@ class SheetPicture:
 class SheetHit:
     path: str
     """as `os.fsdecode` gives it: bytes that are not UTF-8 are surrogates"""
-    score: float
+    score: float | None
+    """None where nothing was asked but a filter"""
     caption: str | None = None
+    rank: int | None = None
+    """1 is best; None: its place in the list"""
+    copies: int = 1
+    """photos that it stands for, itself included"""
+    explanation: Explanation | None = None
+    heat: Heat | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,11 @@ class Section:
     note: str
     hits: Sequence[SheetHit]
     picture: SheetPicture | None = None
+    terms: Sequence[Term] = ()
+    """what was asked, shown where it is more than one text"""
+    order: str = ""
+    """what the order check says, one sentence"""
+    page: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,16 @@ class Tile:
     reason: str
     width: int = SIDE
     height: int = SIDE
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A word or term with its weight, as the template shows it."""
+
+    text: str
+    figure: str
+    strength: str
+    """"p1" … "p4" for what adds to the score, "n1" … "n4" for what takes away from it, "" for what does neither"""
 
 
 def write_sheet(path: Path, sections: Sequence[Section], title: str = "vlsearch") -> None:
@@ -85,13 +117,48 @@ def render(sections: Sequence[Section], title: str) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["printable"] = printable
+    environment.filters.update(printable=printable, chips=chips, asked=asked, local=is_local)
     template = environment.from_string(files(__package__).joinpath("sheet.html").read_text(encoding="utf-8"))
-    tiles: dict[str, Tile] = {}
-    for section in sections:
-        shown = [hit.path for hit in section.hits] + ([section.picture.path] if section.picture else [])
-        tiles.update((photo, tile(photo)) for photo in shown if photo not in tiles)
-    return template.render(title=title, sections=sections, tiles=tiles)
+    hits = [hit for section in sections for hit in section.hits]
+    pictures = [section.picture.path for section in sections if section.picture]
+    pictures += [term.image for section in sections for term in section.terms if is_local(term.image)]
+    tiles = {path: tile(path) for path in dict.fromkeys([*(hit.path for hit in hits), *pictures])}
+    return template.render(
+        title=title,
+        sections=sections,
+        tiles=tiles,
+        heated=any(hit.heat for hit in hits),
+        explained=any(hit.explanation and hit.explanation.words for hit in hits),
+        colours=COLOURS,
+    )
+
+
+def chips(explanation: Explanation, kind: str, hits: Sequence[SheetHit]) -> list[Chip]:
+    """One hit's "words" or "terms", coloured by the strongest of all `hits`, so that hits compare."""
+    shown: list[Sequence[Part]] = [getattr(hit.explanation, kind) for hit in hits if hit.explanation]
+    strongest = max((abs(part.weight) for parts in shown for part in parts), default=0.0)
+    return [
+        Chip(part.text, signed(part.weight).replace("-", "−"), strength(part.weight, strongest))
+        for part in getattr(explanation, kind)
+    ]
+
+
+def strength(weight: float, strongest: float) -> str:
+    step = round(STEPS * abs(weight) / strongest) if strongest else 0
+    return f"{'p' if weight > 0 else 'n'}{step}" if step else ""
+
+
+def asked(terms: Sequence[Term]) -> list[tuple[str, Term]]:
+    """Terms with sign and weight, "+", "−", "+ 0.5 ×"; [] for a single text, which the title shows already."""
+    if len(terms) < 2 and all(term.image is None for term in terms):
+        return []
+    sizes = ["" if abs(term.weight) == 1 else f" {abs(term.weight):g} ×" for term in terms]
+    return [(("−" if term.weight < 0 else "+") + size, term) for size, term in zip(sizes, terms, strict=True)]
+
+
+def is_local(picture: str | None) -> TypeGuard[str]:
+    """Whether a term's picture is one that can be shown: it is there, and no URL."""
+    return picture is not None and not URL.match(picture)
 
 
 def tile(path: str) -> Tile:

@@ -1,114 +1,75 @@
-"""The index as FAISS has it. The only module that imports faiss."""
+"""Search over the parts of an index with FAISS. See `backend.Backend` for the contract."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlsearch.errors import LibraryDamaged
+from vlsearch.vectors.recipes import exact_up_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vlsearch.vectors.recipes import Recipe
+    from vlsearch.vectors.part import Part
+
+FEW = 1000
+"""so many allowed ids are looked up in a set, more in a bitmap"""
 
 
 class FaissBackend:
-    """A FAISS index under ids of our own (IndexIDMap2). See `backend.Backend` for the contract."""
+    """What is in the parts of an index, each id in one of them."""
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
-
-    @classmethod
-    def create(cls, d: int, recipe: Recipe) -> FaissBackend:
-        import faiss
-
-        index = faiss.index_factory(d, recipe.factory, faiss.METRIC_INNER_PRODUCT)
-        return cls(faiss.IndexIDMap2(index))
-
-    @classmethod
-    def load(cls, data: bytes, d: int) -> FaissBackend:
-        """From `dump`'s bytes. Raises LibraryDamaged when they are no index of d dimensions under ids."""
-        import faiss
-
-        try:
-            index = faiss.deserialize_index(np.frombuffer(data, np.uint8))
-        except (RuntimeError, MemoryError) as error:
-            raise LibraryDamaged(f"not a FAISS index: {str(error).splitlines()[0]}") from error
-        if not isinstance(index, faiss.IndexIDMap2) or index.d != d:
-            raise LibraryDamaged(f"not an index of {d} dimensions under ids")
-        return cls(index)
-
-    def dump(self, write: Callable[[bytes], object]) -> None:
-        import faiss
-
-        failed: list[Exception] = []
-
-        def part(data: bytes) -> None:
-            try:
-                write(data)
-            except Exception as error:
-                failed.append(error)
-                raise
-
-        try:
-            writer = faiss.PyCallbackIOWriter(part)  # type: ignore[attr-defined]
-            faiss.write_index(self._index, writer)
-        except Exception:
-            if failed:  # FAISS has made an error of its own of it
-                raise failed[0] from None
-            raise
-
-    @property
-    def count(self) -> int:
-        return int(self._index.ntotal)
-
-    def ids(self) -> NDArray[np.int64]:
-        import faiss
-
-        ids: NDArray[np.int64] = faiss.vector_to_array(self._index.id_map)
-        return ids
-
-    def add(self, ids: NDArray[np.int64], xb: NDArray[np.float32]) -> None:
-        xb = np.ascontiguousarray(xb, dtype=np.float32)
-        if not self._index.is_trained:
-            self._index.train(xb)
-        self._index.add_with_ids(xb, np.ascontiguousarray(ids, dtype=np.int64))
-
-    def remove(self, ids: NDArray[np.int64]) -> None:
-        import faiss
-
-        self._index.remove_ids(faiss.IDSelectorBatch(np.ascontiguousarray(ids, dtype=np.int64)))
+    def __init__(self, d: int, parts: Sequence[Part]) -> None:
+        self.dim, self.parts = d, [part for part in parts if part.count]
+        self.count = sum(part.count for part in self.parts)
 
     def search(
-        self, xq: NDArray[np.float32], k: int, hidden: NDArray[np.int64] | None = None
+        self, xq: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        import faiss
-
-        visible = self.count
-        params = None
-        if hidden is not None and len(hidden):
-            hidden = np.intersect1d(hidden, self.ids())
-            visible -= len(hidden)
-            selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(hidden))
-            params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        k = min(k, visible)
-        if k < 1:
+        xq = np.ascontiguousarray(xq, np.float32)
+        if k < 1 or not self.parts or not len(xq) or (allowed is not None and not len(allowed)):
             return np.empty((len(xq), 0), np.float32), np.empty((len(xq), 0), np.int64)
-        xq = np.ascontiguousarray(xq, dtype=np.float32)
-        wanted = min(k + 1, visible)
-        D, I = self._index.search(xq, wanted, params=params)  # noqa: E741
-        while wanted < visible and (D[:, -1] == D[:, k - 1]).any():  # FAISS cuts through equal scores anywhere
-            wanted = min(2 * wanted, visible)
-            D, I = self._index.search(xq, wanted, params=params)  # noqa: E741
-        order = np.lexsort((I, -D), axis=1)[:, :k]
-        return np.take_along_axis(D, order, axis=1), np.take_along_axis(I, order, axis=1)
+        options: dict[str, Any] = {}
+        if allowed is not None:
+            options = {
+                "selector": selector(allowed),
+                "share": min(1.0, len(allowed) / self.count),
+                "exact": len(allowed) <= exact_up_to(),  # most codes are passed over: no slower than the exact recipe
+            }
+        found = [part.search(xq, k, **options) for part in self.parts]
+        D, I = found[0]  # noqa: E741
+        if len(found) > 1:
+            D, I = (np.concatenate(both, axis=1) for both in zip(*found, strict=True))  # noqa: E741
+            order = np.lexsort((I, -D), axis=1)[:, :k]
+            D, I = np.take_along_axis(D, order, axis=1), np.take_along_axis(I, order, axis=1)  # noqa: E741
+        filled = int((I >= 0).sum(axis=1).min())
+        return D[:, :filled], I[:, :filled]
 
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        try:
-            found: NDArray[np.float32] = self._index.reconstruct_batch(np.ascontiguousarray(ids, dtype=np.int64))
-        except RuntimeError as error:
-            raise KeyError("an id that the index does not hold") from error
+        ids = np.asarray(ids, np.int64)
+        found, known = np.empty((len(ids), self.dim), np.float32), np.zeros(len(ids), bool)
+        for part in self.parts:
+            places = part.places_of(ids)
+            here = places >= 0
+            found[here] = part.codes(places[here])
+            known |= here
+        if not known.all():
+            raise KeyError(f"the index does not hold id {ids[~known][0]}")
         return found
+
+    def ids(self) -> NDArray[np.int64]:
+        """All ids (n,), ascending in each part."""
+        return np.concatenate([np.empty(0, np.int64), *(part.ids for part in self.parts)])
+
+
+def selector(allowed: NDArray[np.int64]) -> Any:
+    """FAISS's selector of ids (n,), ascending."""
+    import faiss
+
+    if len(allowed) <= FEW:
+        return faiss.IDSelectorBatch(np.ascontiguousarray(allowed, np.int64))
+    bits = np.zeros(int(allowed[-1]) + 1, bool)
+    bits[allowed] = True
+    return faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))  # type: ignore[call-arg, arg-type]

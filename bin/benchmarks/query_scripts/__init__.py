@@ -1,0 +1,1 @@
+"""Scripts that one writes without vlsearch, each run in a process of its own."""
