@@ -19,9 +19,10 @@ from __future__ import annotations
 
 
 class VlsearchError(Exception):
-    """Base of all; `exit_code` is what the command line ends with."""
+    """Base of all; `exit_code` is what the command line ends with, `details` are further lines that it shows."""
 
     exit_code = 1
+    details: tuple[str, ...] = ()
 
 
 class UsageError(VlsearchError):

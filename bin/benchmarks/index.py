@@ -2,7 +2,7 @@
 
 The default recipe for 512 dimensions, a mixture of 2,000 Gaussians on the sphere; recall against exact search by matrix
 products, for queries drawn from the mixture and for text-like ones. One thread where milliseconds are given.
-VLSEARCH_BENCH_COUNT has another number of vectors, VLSEARCH_BENCH_WORK a folder that keeps the library for the next run.
+VLSEARCH_BENCH_COUNT has another number of vectors, VLSEARCH_BENCH_WORK a folder that keeps the library from run to run.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_lines_for_a_pipe(cli: Cli) -> None:
 def test_json_is_one_object_a_line(cli: Cli) -> None:
     rows = cli("query", "dog", "--json", "-k", "4").rows
     assert [row["rank"] for row in rows] == [1, 2, 3, 4]
-    assert all(set(row) == {"rank", "score", "path", "id", "captions"} for row in rows)
+    assert all(set(row) == {"rank", "score", "path", "id", "captions", "taken"} for row in rows)
     assert [row["path"] for row in rows] == cli("query", "dog", "--paths", "-k", "4").text.splitlines()
 
 
@@ -56,7 +56,7 @@ def test_captions_as_answers(cli: Cli, folder: Path, tmp_path: Path) -> None:
     assert cli("captions", "import", tmp_path / "c.csv").code == 0
     rows = cli("query", "a cat", "--to", "captions", "--json").rows
     assert [row["caption"] for row in rows] == ["a cat", "a dog"]
-    assert set(rows[0]) == {"rank", "score", "path", "id", "captions", "caption"}
+    assert set(rows[0]) == {"rank", "score", "path", "id", "captions", "caption", "taken"}
     assert cli("query", "a cat", "--to", "captions").text.splitlines()[0].split("\t")[2:] == [
         str(folder / "00002.jpg"),
         "a cat",
@@ -128,9 +128,21 @@ def test_an_odd_name_can_be_asked_with(cli: Cli, odd: list[str]) -> None:
     [
         ([""], "the query is empty"),
         (["  "], "the query is empty"),
-        (["dog", "--image", "x.jpg"], "either words or --image"),
-        (["--image", "nowhere.jpg"], "no such file: nowhere.jpg"),
-        (["--json"], "either words or --image"),
+        (["dog", "--image", "x.jpg"], "no such file: 'x.jpg'"),
+        (["--image", "nowhere.jpg"], "no such file: 'nowhere.jpg'"),
+        (["--json"], "say what to look for"),
+        (["--to", "captions", "--camera", "nikon"], "say what to look for"),
+        (["dog", "-k", "0"], "0 is not in the range"),
+        (["dog", "--page", "0"], "0 is not in the range"),
+        (["dog", "--to", "captions", "--group-duplicates"], "about photos"),
+        (["--camera", "nikon", "--order-check"], "about words"),
+        (["dog", "--out", "x.parquet"], "--out is for --batch"),
+        (["dog", "--batch", "-"], "takes its queries from the file"),
+        (["--batch", "nowhere.txt"], "no such file or directory"),
+        (["horse - horse"], "cancel each other out"),
+        (["dog", "--like", "https://example.com/a.jpg"], "--allow-url"),
+        (["dog", "--taken", "2021-13"], "2021-13"),
+        (["dog", "--has-caption", "--no-caption"], "--no-caption"),
         (["dog", "--model", "third"], "no vectors of model third, only of colour"),
         (["dog", "--weights", "w.safetensors"], "--model ARCHITECTURE"),
     ],
@@ -141,6 +153,77 @@ def test_wrong_questions(cli: Cli, arguments: list[str], said: str) -> None:
     assert (done.code, done.out) == (2, b"")
     assert said in done.err
     assert re.fullmatch(r"vlsearch: [^\n]+\n", done.err)
+
+
+def test_a_mistake_in_where_is_shown_with_its_place(cli: Cli, folder: Path) -> None:
+    done = cli("query", "dog", "--where", "width >> 3", "--under", folder)
+    assert (done.code, done.out) == (2, b"")
+    said, expression, caret = done.err.splitlines()
+    assert said.startswith("vlsearch: ")
+    assert expression.index(">> 3") + 1 == caret.index("^")
+
+
+@pytest.mark.usefixtures("folder")
+def test_pages_follow_each_other(cli: Cli) -> None:
+    everything = cli("query", "dog", "-k", "12", "--paths").text.splitlines()
+    pages = [cli("query", "dog", "-k", "5", "--page", str(n), "--json").rows for n in (1, 2, 3, 4)]
+    assert [row["path"] for page in pages for row in page] == everything
+    assert [row["rank"] for page in pages for row in page] == list(range(1, 13))
+    assert cli("query", "dog", "--page", "9").err == "vlsearch: there is no page 9\n"
+
+
+def test_filters_alone_list_photos(cli: Cli, folder: Path) -> None:
+    lines = cli("query", "--under", folder, "--sort", "path", "-k", "3").text.splitlines()
+    assert lines == [f"{n}\t\t{folder}/0000{n - 1}.jpg" for n in (1, 2, 3)]
+    assert cli("query", "dog", "--where", "width > 10000").err == (
+        "vlsearch: no photo is what the filters ask for; leave one out\n"
+    )
+
+
+@pytest.mark.usefixtures("folder")
+def test_composed_queries(cli: Cli) -> None:
+    short = cli("query", "dog + cat - 2:car", "--json").rows
+    assert cli("query", "dog", "--plus", "cat", "--minus", "car", "--weight", "2", "--json").rows == short
+    assert cli("query", "dog", "--json").rows != short
+
+
+def test_a_batch(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text(
+        'dog\n\n{"id": "x", "query": "cat", "terms": [{"text": "car", "weight": -1}]}\n"dog\n'
+    )
+    done = cli("query", "--batch", tmp_path / "q.txt", "-k", "3", "--under", folder)
+    assert done.code == 1
+    assert re.fullmatch(r"vlsearch: line 4: [^\n]+\n", done.err)
+    assert [(row["id"], len(row["hits"])) for row in done.rows] == [(1, 3), ("x", 3)]
+    alone = [{key: row[key] for key in ("rank", "score", "path", "id")} for row in cli("query", "dog", "--json").rows]
+    assert done.rows[0]["hits"] == alone[:3]
+    done = cli("query", "--batch", tmp_path / "q.txt", "--out", tmp_path / "a.parquet")
+    assert done.text == f"2 queries answered in {tmp_path / 'a.parquet'}\n"
+    import pyarrow.parquet as pq
+
+    assert pq.read_table(tmp_path / "a.parquet").num_rows == 20
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_order_check(cli: Cli) -> None:
+    done = cli("query", "a dog on the beach", "-k", "3", "--order-check")
+    assert len(done.text.splitlines()) == 3
+    assert re.match(r"(word order|this model)", done.err)
+    rows = cli("query", "a dog on the beach", "-k", "3", "--order-check", "--json").rows
+    assert [set(row) == {"order_check"} for row in rows] == [False, False, False, True]
+    assert rows[-1]["order_check"]["sentence"] == done.err.strip()
+    assert "one word" in cli("query", "dog", "--order-check").err
+
+
+@pytest.mark.usefixtures("folder")
+def test_explanations(cli: Cli, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.html"
+    done = cli("query", "red dog - cat", "-k", "2", "--explain", "--html", sheet)
+    assert done.code == 0
+    assert all("red dog" in line and "cat" in line and "; " in line for line in done.text.splitlines())
+    assert "red" in sheet.read_text()
+    (row, _) = cli("query", "red dog", "-k", "2", "--explain", "--json").rows
+    assert [part["text"] for part in row["explanation"]["words"]] == ["red", "dog"]
 
 
 @pytest.mark.parametrize("text", ["dog " * 10_000, "\udcff", "犬"])

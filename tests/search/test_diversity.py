@@ -27,7 +27,7 @@ def written_out(scores: list[float], likeness: NDArray[np.float64], k: int, trad
 eighths = st.integers(-8, 8).map(lambda n: n / 8)  # their products are exact, so that ties are ties
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data(), st.integers(0, 8), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.integers(1, 10))
 def test_it_is_the_formula(data: st.DataObject, n: int, trade: float, k: int) -> None:
     scores = data.draw(st.lists(eighths, min_size=n, max_size=n))

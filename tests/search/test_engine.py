@@ -15,6 +15,7 @@ from vlsearch.ingest.pipeline import embed_captions
 from vlsearch.ingest.summary import Summary
 from vlsearch.library import Library, open_library
 from vlsearch.search.engine import Engine, Hit
+from vlsearch.search.query import Term
 
 Photos = Callable[..., Path]
 Take = Callable[..., Summary]
@@ -43,7 +44,7 @@ def test_answers_equal_those_of_plain_numpy(engine: Engine, library: Library, en
     ids, xb = library.vectors(engine.model)
     scores = xb @ encoder.embed_texts(["dog"])[0]
     order = np.argsort(-scores)
-    hits = engine.text("dog", 12)
+    hits = engine.search("dog", 12)
     assert [hit.id for hit in hits] == ids[order].tolist()
     assert np.allclose([hit.score for hit in hits], scores[order], atol=1e-3)
     assert [hit.rank for hit in hits] == list(range(1, 13))
@@ -51,41 +52,41 @@ def test_answers_equal_those_of_plain_numpy(engine: Engine, library: Library, en
 
 @pytest.mark.parametrize("k", [1, 5, 12, 13, 10**9])
 def test_k_answers_where_there_are_k(engine: Engine, k: int) -> None:
-    assert engine.text("dog", k) == engine.text("dog", 12)[:k]
-    assert len(engine.text("dog", k)) == min(k, 12)
+    assert engine.search("dog", k) == engine.search("dog", 12)[:k]
+    assert len(engine.search("dog", k)) == min(k, 12)
 
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_a_k_below_one(engine: Engine, k: int) -> None:
     with pytest.raises(UsageError, match="at least 1"):
-        engine.text("dog", k)
+        engine.search("dog", k)
 
 
 def test_missing_photos_make_room_for_the_next(engine: Engine, library: Library, take: Take) -> None:
-    before = engine.text("dog", 12)
+    before = engine.search("dog", 12)
     gone = [Path(hit.path) for hit in before[:4]]
     for file in gone:
         file.unlink()
     take(gone[0].parent)
     for k in (1, 5, 8, 12):
-        hits = engine.text("dog", k)
+        hits = engine.search("dog", k)
         assert [hit.path for hit in hits] == [hit.path for hit in before[4:]][:k]
         assert [hit.rank for hit in hits] == list(range(1, min(k, 8) + 1))
     with open_library(library.path) as reader:
-        assert len(Engine(reader, engine.encoder).text("dog", 8)) == 8
+        assert len(Engine(reader, engine.texts).search("dog", 8)) == 8
 
 
 def test_a_photo_in_two_places_is_one_answer_at_a_place_where_it_is(engine: Engine, take: Take) -> None:
-    (best,) = engine.text("dog", 1)
+    (best,) = engine.search("dog", 1)
     first = Path(best.path)
     copy = first.with_name("zz copy.jpg")
     copy.write_bytes(first.read_bytes())
     take(first.parent)
-    assert engine.text("dog", 1)[0].path == str(first)
-    assert len(engine.text("dog", 20)) == 12
+    assert engine.search("dog", 1)[0].path == str(first)
+    assert len(engine.search("dog", 20)) == 12
     first.unlink()
     take(first.parent)
-    assert engine.text("dog", 1)[0].path == str(copy)
+    assert engine.search("dog", 1)[0].path == str(copy)
 
 
 def test_a_changed_photo_is_found_as_it_is_now(engine: Engine, take: Take, photos: Photos) -> None:
@@ -94,10 +95,10 @@ def test_a_changed_photo_is_found_as_it_is_now(engine: Engine, take: Take, photo
     query = folder.parent / "query.png"
     Image.fromarray(np.full((16, 16, 3), (250, 5, 0), np.uint8)).save(query)
     take(folder)
-    fresh = Engine(engine.library, engine.encoder)
-    assert names(fresh.image(query, 1)) == ["00003.jpg"]
-    assert names(fresh.text("dog", 20)).count("00003.jpg") == 1
-    assert len(fresh.text("dog", 20)) == 12
+    fresh = Engine(engine.library, engine.texts)
+    assert names(fresh.search([Term(image=str(query))], 1)) == ["00003.jpg"]
+    assert names(fresh.search("dog", 20)).count("00003.jpg") == 1
+    assert len(fresh.search("dog", 20)) == 12
 
 
 def test_equal_scores_keep_their_order(library: Library, encoder: ColourEncoder, take: Take, tmp_path: Path) -> None:
@@ -109,8 +110,8 @@ def test_equal_scores_keep_their_order(library: Library, encoder: ColourEncoder,
     take(tmp_path / "p")
     engine = Engine(library, encoder)
     for k in (1, 4, 15):
-        assert names(engine.text("dog", k)) == [f"{n:02d}.png" for n in range(k)]
-    assert len({hit.score for hit in engine.text("dog", 15)}) == 1
+        assert names(engine.search("dog", k)) == [f"{n:02d}.png" for n in range(k)]
+    assert len({hit.score for hit in engine.search("dog", 15)}) == 1
 
 
 def note(n: int) -> object:
@@ -122,16 +123,16 @@ def note(n: int) -> object:
 
 
 def test_min_score(engine: Engine) -> None:
-    hits = engine.text("dog", 12)
-    assert engine.text("dog", 12, min_score=hits[4].score) == hits[:5]
-    assert engine.text("dog", 3, min_score=hits[4].score) == hits[:3]
-    assert engine.text("dog", 12, min_score=1.1) == []
-    assert engine.text("dog", 12, min_score=-1) == hits
+    hits = engine.search("dog", 12)
+    assert engine.search("dog", 12, min_score=hits[4].score) == hits[:5]
+    assert engine.search("dog", 3, min_score=hits[4].score) == hits[:3]
+    assert engine.search("dog", 12, min_score=1.1) == []
+    assert engine.search("dog", 12, min_score=-1) == hits
 
 
 def test_a_photo_finds_itself(engine: Engine, photos: Photos) -> None:
     for file in sorted(photos(12).iterdir()):
-        best = engine.image(file, 3)
+        best = engine.search([Term(image=str(file))], 3)
         assert best[0].path == str(file)
         assert best[0].score == pytest.approx(1, abs=2e-3)
         assert best[1].score < 0.99
@@ -139,14 +140,14 @@ def test_a_photo_finds_itself(engine: Engine, photos: Photos) -> None:
 
 def test_to_captions(engine: Engine, library: Library, encoder: ColourEncoder) -> None:
     caption(library, encoder, {1: ["a dog", "a cat"], 2: ["a dog"], 5: ["a house"]})
-    hits = engine.text("a dog", 10, to="captions")
+    hits = engine.search("a dog", 10, to="captions")
     assert [(hit.id, hit.caption) for hit in hits[:2]] == [(1, "a dog"), (2, "a dog")]
     assert [hit.score for hit in hits[:2]] == pytest.approx([1, 1], abs=2e-3)
     assert len(hits) == 4
     assert hits[0].captions == ("a dog", "a cat")
-    assert len(engine.image(Path(hits[0].path), 10, to="captions")) == 4
-    assert engine.text("a dog", 12)[0].caption is None
-    assert {hit.id: hit.captions for hit in engine.text("a dog", 12)}[1] == ("a dog", "a cat")
+    assert len(engine.search([Term(image=str(Path(hits[0].path)))], 10, to="captions")) == 4
+    assert engine.search("a dog", 12)[0].caption is None
+    assert {hit.id: hit.captions for hit in engine.search("a dog", 12)}[1] == ("a dog", "a cat")
 
 
 def test_captions_of_missing_photos_are_hidden(
@@ -156,27 +157,27 @@ def test_captions_of_missing_photos_are_hidden(
     folder = photos(12)
     (folder / "00000.jpg").unlink()
     take(folder)
-    assert {hit.caption for hit in engine.text("a dog", 3, to="captions")} == {"a bird", "a house"}
+    assert {hit.caption for hit in engine.search("a dog", 3, to="captions")} == {"a bird", "a house"}
 
 
 def test_without_captions_there_is_nothing_to_answer_with(engine: Engine) -> None:
-    assert engine.text("dog", to="captions") == []
+    assert engine.search("dog", to="captions") == []
 
 
 def test_an_unknown_kind_of_answer(engine: Engine) -> None:
     with pytest.raises(UsageError, match="videos"):
-        engine.text("dog", to="videos")
+        engine.search("dog", to="videos")
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000"])
 def test_an_empty_query(engine: Engine, text: str) -> None:
     with pytest.raises(UsageError, match="empty"):
-        engine.text(text)
+        engine.search(text)
 
 
 @pytest.mark.parametrize("text", ["dog " * 10_000, "\udcff\udc00", "\0", "犬 \U0001f436"])
 def test_odd_queries_are_answered(engine: Engine, text: str) -> None:
-    assert len(engine.text(text, 3)) == 3
+    assert len(engine.search(text, 3)) == 3
 
 
 def test_an_empty_library(library: Library, encoder: ColourEncoder) -> None:
@@ -189,7 +190,7 @@ def test_all_photos_missing(engine: Engine, take: Take, photos: Photos) -> None:
     for file in folder.iterdir():
         file.unlink()
     take(folder)
-    assert engine.text("dog", 5) == []
+    assert engine.search("dog", 5) == []
 
 
 @pytest.mark.usefixtures("engine")
@@ -207,7 +208,7 @@ def test_each_model_answers_from_its_own_vectors(engine: Engine, library: Librar
 
     other = Negative("other")
     take(photos(12), model=other)
-    ahead, back = engine.text("dog", 12), Engine(library, other).text("dog", 12)
+    ahead, back = engine.search("dog", 12), Engine(library, other).search("dog", 12)
     assert [hit.id for hit in back] == [hit.id for hit in ahead][::-1]
 
 
@@ -217,14 +218,14 @@ def test_a_query_photo_that_cannot_be_read(engine: Engine, tmp_path: Path, data:
     if data is not None:
         file.write_bytes(data)
     with pytest.raises((UnreadableFile, UsageError)) as error:
-        engine.image(file)
+        engine.search([Term(image=str(file))])
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_is_no_query_photo(engine: Engine, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Is a directory"):
-        engine.image(tmp_path)
+    with pytest.raises(UsageError, match="is a directory"):
+        engine.search([Term(image=str(tmp_path))])
 
 
 @pytest.mark.usefixtures("engine")
@@ -235,7 +236,7 @@ def test_what_is_forgotten_while_a_reader_is_open_is_left_out(
     folder = photos(12)
     with open_library(library.path) as reader:
         asking = Engine(reader, encoder)
-        assert len(asking.text("dog", 12)) == len(asking.text("dog", 12, to="captions")) == 12
+        assert len(asking.search("dog", 12)) == len(asking.search("dog", 12, to="captions")) == 12
         for name in ("00002.jpg", "00007.jpg"):
             (folder / name).unlink()
         take(folder)
@@ -243,7 +244,7 @@ def test_what_is_forgotten_while_a_reader_is_open_is_left_out(
             assert queries.forget_missing(c) == (2, 2)
         library.save_indexes()
         for to in ("photos", "captions"):
-            hits = asking.text("dog", 12, to=to)
+            hits = asking.search("dog", 12, to=to)
             assert len(hits) == 10
             assert [hit.rank for hit in hits] == list(range(1, 11))
             assert not {"00002.jpg", "00007.jpg"} & set(names(hits))
@@ -257,5 +258,6 @@ def test_a_hit_as_json() -> None:
         "path": "/a/\udcff.jpg",
         "id": 3,
         "captions": ["x"],
+        "taken": None,
     }
     assert Hit(1, 0.5, "a", 3, (), "found").to_dict()["caption"] == "found"

@@ -45,13 +45,13 @@ def test_figures_are_those_of_a_plain_loop() -> None:
     assert json.loads(json.dumps(found.to_dict()))["matrix"] == matrix
 
 
-def test_wilson_is_the_formula() -> None:
+def test_wilson_holds_the_shares_that_a_score_test_would_not_reject() -> None:
     right = np.arange(40) < 31
-    p, n, z = 31 / 40, 40, 1.959963984540054
-    centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert wilson(right) == pytest.approx(((centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)))
-    assert wilson(np.ones(10, bool))[0] > 0.6
-    assert wilson(np.zeros(3, bool))[0] == 0
+    for bound in wilson(right):
+        assert abs(31 / 40 - bound) / np.sqrt(bound * (1 - bound) / 40) == pytest.approx(1.959964, abs=1e-5)
+    low, high = wilson(np.zeros(3, bool))
+    assert (low, high) == (pytest.approx(0, abs=1e-15), pytest.approx(0.5615, abs=1e-4))
+    assert wilson(np.ones(3, bool)) == (pytest.approx(1 - high), pytest.approx(1))
 
 
 def test_the_gain_is_resampled_as_an_audit_resamples() -> None:

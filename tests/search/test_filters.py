@@ -27,7 +27,8 @@ BERLIN = (52.5200, 13.4050)
 PHOTOS = [
     Photo(("/p/a/1.jpg", "/q/copy.jpg"), taken_at="2021-06-15T18:00:00", camera="Canon EOS R5", lat=52.52, lon=13.405,
           captions=("a dog",), tags=("dog", "beach")),
-    Photo(("/p/a/2.heic",), format="HEIF", taken_at="2021-08-31T23:59:59+02:00", camera="Apple iPhone 14", tags=("dog",)),
+    Photo(("/p/a/2.heic",), format="HEIF", taken_at="2021-08-31T23:59:59+02:00", camera="Apple iPhone 14",
+          tags=("dog",)),
     Photo(("/p/a b/3.png",), format="PNG", taken_at="2021-09-01T00:00:00", lat=52.39, lon=13.06, keywords="dog, cat"),
     Photo(("/p/a/thumbs/4.jpg",), missing=("/p/a/4.jpg",), captions=("x", "y"), keywords="z"),
     Photo((), missing=("/p/a/5.jpg",), taken_at="2021-06-15T18:00:00", captions=("gone",)),
@@ -118,7 +119,7 @@ def test_the_path_shown_is_one_that_was_asked_for(reader: Reader) -> None:
 def test_empty_filters_are_false_and_all_can_be_pickled() -> None:
     assert not Filters()
     assert not Filters.of()
-    for asked in ({"has_caption": False}, {"taken": ".."[:0] + "2021"}, {"where": "width > 3"}, {"under": "x"}):
+    for asked in ({"has_caption": False}, {"taken": "2021"}, {"where": "width > 3"}, {"under": "x"}):
         filters_ = Filters.of(**asked)
         assert filters_
         assert pickle.loads(pickle.dumps(filters_)) == filters_
@@ -165,7 +166,7 @@ def test_stretches_of_time(text: str, low: str, high: str) -> None:
         ({"taken": "2021-6"}, "write 2021, 2021-06"),
         ({"taken": "yesterday"}, "'yesterday' is no date"),
         ({"taken": "２０２１"}, "is no date"),
-        ({"taken": "2021\n"}, "") if False else ({"taken": "2021x"}, "is no date"),
+        ({"taken": "2021x"}, "is no date"),
         ({"taken": ""}, "names no date"),
         ({"taken": ".."}, "names no date"),
         ({"taken": "2021-06...2021-08"}, "is no date"),
@@ -240,7 +241,7 @@ def test_a_broad_folder_is_read_without_its_index(tmp_path: Path) -> None:
         ]
         assert "SEARCH file USING INDEX" in plan[0]
         assert plan[1] == "SCAN file"
-        many = Filters.of(under=[f"/few/{i}.jpg" for i in range(3000)])
+        many = Filters.of(under=[f"/few/{i}.jpg" for i in range(500)])
         assert len(many.content_ids(reader)) == 4
     finally:
         reader.close()
@@ -311,7 +312,7 @@ def some(*values: str) -> st.SearchStrategy[list[str]]:
     return st.just([]) | st.lists(st.sampled_from(values), max_size=2, unique=True)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {
@@ -331,9 +332,11 @@ def test_filters_together_agree_with_python(reader: Reader, asked: dict[str, Any
     filters_ = Filters.of(**asked)
     ids = filters_.content_ids(reader).tolist()
     assert ids == kept(filters_)
-    assert sorted(filters_.paths(reader, range(1, len(PHOTOS) + 1))) == (
-        ids if filters_.near is None else sorted(filters_.paths(reader, range(1, len(PHOTOS) + 1)))
-    )
+    for i, path in filters_.paths(reader, ids).items():
+        ids.remove(i)
+        assert path in PHOTOS[i - 1].paths
+        assert not filters_.under or path.startswith(filters_.under)
+    assert ids == []
 
 
 def test_the_page_says_what_is_so() -> None:

@@ -18,14 +18,14 @@ TEN = list(range(10, 20))
 
 
 class Engine:
-    """Answers each text with the ids that `answers` gives, and remembers what it was asked."""
+    """Answers each text with the ids that `answers` gives and one more, and remembers what it was asked."""
 
     def __init__(self, answers: Answers) -> None:
         self.answers, self.asked = answers, list[list[str]]()
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         self.asked.append(list(texts))
-        ids = np.array([self.answers(text) for text in texts], np.int64)
+        ids = np.array([[*self.answers(text), 10**6] for text in texts], np.int64)
         return np.zeros(ids.shape), ids
 
 
@@ -107,6 +107,12 @@ def test_every_text_is_asked_once_and_all_at_once() -> None:
     assert again.asked == engine.asked
 
 
+def test_a_swap_that_a_shuffle_finds_as_well_is_a_swap() -> None:
+    check = order_check("dog on beach", Engine(bag), 10)
+    assert [(v.text, v.perturbation) for v in check.variants if v.text == "beach on dog"] == [("beach on dog", "swap")]
+    assert {"beach dog on", "on dog beach"} <= {variant.text for variant in check.of("shuffle")}
+
+
 def test_the_figures_of_a_variant() -> None:
     # Of 10, 11, 12, 13 three are kept; 12 comes before 10 and 11 now: one pair of three is in the old order.
     check = order_check(TEXT, Engine(lambda text: TEN[:4] if text == TEXT else [12, 10, 99, 11]), 4)
@@ -137,10 +143,16 @@ def test_what_has_no_order(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "reason"), [(3, "every order finds all there is to find, 3 of the 10 asked for"), (0, "nothing is found")]
+    ("n", "reason"),
+    [(3, "every order finds all 3 that there are"), (10, "every order finds all 10 that there are")],
 )
-def test_a_library_smaller_than_k_says_nothing(n: int, reason: str) -> None:
-    assert said(lambda _: range(n)) == f"there is no order to check: {reason}"
+def test_a_library_of_k_or_fewer_says_nothing(n: int, reason: str) -> None:
+    assert said(lambda _: range(n - 1)) == f"there is no order to check: {reason}"
+
+
+def test_where_nothing_is_found() -> None:
+    check = order_check(TEXT, lambda texts: (np.zeros((len(texts), 0)), np.zeros((len(texts), 0), np.int64)), 10)
+    assert check.sentence() == "there is no order to check: nothing is found"
 
 
 def test_as_json() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import doctest
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,3 +209,10 @@ def test_a_vector_of_no_numbers(value: float) -> None:
     vectors[1, 3] = value
     with pytest.raises(UsageError, match="no numbers"):
         combine(vectors, np.ones(2))
+
+
+def test_the_examples_of_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "queries.md"
+    done = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert done.attempted > 5
+    assert done.failed == 0

@@ -41,9 +41,9 @@ from vlsearch.search.where import DEEPEST, LONGEST, WhereError, parse
 
 PHOTOS = [
     Photo(("/p/holiday/IMG_0001.JPG",), size=2_500_000, width=4000, height=3000, taken_at="2021-06-15T18:00:00",
-          camera="Canon EOS R5", lens="RF24-105mm", lat=52.5, lon=13.4, captions=("a dog", "a cat"), keywords="dog, cat"),
-    Photo(("/p/holiday/a.b/noext",), size=10, width=3000, height=4000, format="HEIF", taken_at="2021-06-15T23:59:59+02:00",
-          camera="Apple iPhone 14", lat=-33.5, lon=-70.0, tags=("beach", "sea")),
+          camera="Canon EOS R5", lens="RF24-105mm", lat=52.5, lon=13.4, captions=("a dog", "a cat"), keywords="dog"),
+    Photo(("/p/holiday/a.b/noext",), size=10, width=3000, height=4000, format="HEIF",
+          taken_at="2021-06-15T23:59:59+02:00", camera="Apple iPhone 14", lat=-33.5, lon=-70.0, tags=("beach", "sea")),
     Photo(("/p/Straße/x.heic", "/q/other.png"), size=1_000, width=100, height=100, format="HEIF",
           taken_at="2021-06-13T00:00:00-05:00", camera="SONY ILCE-7M3", lens="E 50mm", keywords="only, keywords"),
     Photo(("imported/001.jpg",), size=0, width=0, height=0, format=""),
@@ -436,8 +436,8 @@ def test_what_is_written_is_read_as_it_was_meant(reader: Reader, node: Expressio
 
 
 pieces = st.sampled_from(
-    [*FIELDS, "and", "or", "not", "in", "is", "null", "(", ")", "<", "=", "~", "+", "-", "/", ",", "3", "4kB", "'x'", '"',
-     "2021-06-15", "--", ";", "\0", "日"]
+    [*FIELDS, "and", "or", "not", "in", "is", "null", "(", ")", "<", "=", "~", "+", "-", "/", ",", "3", "4kB", "'x'",
+     '"', "2021-06-15", "--", ";", "\0", "日"]
 )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def run(args: Sequence[str] | None = None) -> int:
         warn(" ".join(error.format_message().split()).removesuffix(".") + hint)
         return error.exit_code
     except VlsearchError as error:
-        warn(str(error))
+        warn(str(error), *error.details)
         return error.exit_code
     except OSError as error:
         if error.filename is None:  # stdout itself: the flush at exit must not fail once more

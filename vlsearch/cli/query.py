@@ -98,7 +98,7 @@ def command(
         if html is not None:
             write_html(html, engine, terms, hits, filters, templates, explanations, order, options["page"])
         show(hits, explanations, order, as_json, "\0" if null else "\n" if paths else "", options)
-        if not hits:
+        if not hits and not as_json and not paths and not null:
             warn(nothing(filters, options))
     return 0
 

@@ -12,7 +12,7 @@ from vlsearch.catalog.rows import IMAGE, TEXT
 from vlsearch.errors import UnreadableFile, UsageError
 from vlsearch.search.filters import Filters
 from vlsearch.search.prompts import Prompts, embed_prompts
-from vlsearch.search.query import Term, combine, parse
+from vlsearch.search.query import EMPTY, Term, combine, parse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,9 +99,9 @@ class Engine:
         if group_duplicates and to == "captions":
             raise UsageError("--group-duplicates is about photos; leave it out with --to captions")
         kind, filters = KINDS[to], filters or Filters()
-        terms = parse(query) if isinstance(query, str) and query.strip() else () if isinstance(query, str) else query
-        if not terms and isinstance(query, str) and not filters:
-            raise UsageError('the query is empty; say what to look for, as in vlsearch query "dog on the beach"')
+        terms = query if not isinstance(query, str) else parse(query) if query.strip() else ()
+        if not terms and not filters:
+            raise UsageError(EMPTY)
         if not terms:
             return self._listed(filters, k, kind, page, sort)
         allowed = self.allowed(filters, kind)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,10 +172,11 @@ def evaluate(
 
 def wilson(right: NDArray[np.bool_]) -> Interval:
     """The 95 % score interval of a share. Wilson, Journal of the American Statistical Association 22, 1927."""
-    from scipy.stats import binomtest
-
-    found = binomtest(int(right.sum()), len(right)).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
+    n, share = len(right), float(right.mean())
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    centre, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return max(0.0, low), min(1.0, high)
 
 
 def gain_interval(right: NDArray[np.bool_], bare: NDArray[np.bool_], seed: int = 0) -> Interval:

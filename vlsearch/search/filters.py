@@ -141,7 +141,7 @@ class Filters:
         )
 
     def paths(self, reader: Reader, content_ids: Sequence[int]) -> dict[int, str]:
-        """content id -> the first (as bytes) of its paths that meets the conditions, for photos of `content_ids`."""
+        """content id -> the first of its paths that meet the conditions, for ids that `content_ids` gave."""
         excluded = _matcher(self.not_path) or (lambda _path: False)
         first: dict[int, bytes] = {}
         for start in range(0, len(content_ids), CHUNK):

@@ -114,22 +114,20 @@ def order_check(text: str, ask: Ask, k: int, seeds: int = 5) -> OrderCheck:
     """Ask `text` again in other orders, and compare the k best answers as sets, by their order, and by the first.
 
     `ask` is called once, with `text` and each variant: up to `seeds` shuffles and as many swaps, each distinct text
-    once. They depend on `text` and `seeds` only. It may find more than k; when it finds fewer, every order finds the
-    same ones, which says nothing, and so nothing is compared.
+    once. They depend on `text` and `seeds` only. It is to find more than k where there are more: else every order finds
+    the same ones, which says nothing, and so nothing is compared.
     """
     others = _variants(text, seeds)
     if not others:
         return OrderCheck(text, 0, (), _why_not(text))
     _, ids = ask([text, *others])
-    ids = np.asarray(ids)[:, :k]
-    found = ids.shape[1]
-    if found < k:
-        reason = (
-            f"every order finds all there is to find, {found} of the {k} asked for" if found else "nothing is found"
-        )
+    found = np.asarray(ids).shape[1]
+    if found <= k:
+        reason = f"every order finds all {found} that there are" if found else "nothing is found"
         return OrderCheck(text, found, (), reason)
+    ids = np.asarray(ids)[:, :k]
     rows = zip(others.items(), ids[1:], strict=True)
-    return OrderCheck(text, found, tuple(_compare(other, name, ids[0], row) for (other, name), row in rows))
+    return OrderCheck(text, k, tuple(_compare(other, name, ids[0], row) for (other, name), row in rows))
 
 
 def _variants(text: str, seeds: int) -> dict[str, str]:

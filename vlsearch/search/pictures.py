@@ -167,7 +167,8 @@ def _connected(host: str, port: int, tls: bool, deadline: float) -> socket.socke
     addresses = _addresses(host, port, deadline)
     for address in addresses:
         if not is_public(address):
-            raise UsageError(f"{host} is at {address}, which is no public address, so nothing is fetched there")
+            where = host if host == address else f"{host} is at {address}, which"
+            raise UsageError(f"{where} is no public address, so nothing is fetched there")
     for last, address in enumerate(addresses, 1 - len(addresses)):
         try:
             connected = socket.create_connection((address, port), timeout=_left(deadline))

@@ -32,21 +32,20 @@ class Warm:
         self.path, self.encoder = path, encoder
         self._library: Library | None = None
         self._state: State = ()
+        self._engines: dict[tuple[str | None, Path | None], Engine] = {}
 
     @contextmanager
     def engine(
-        self, library_path: Path | None, model_name: str | None, weights: Path | None, **options: Any
+        self, library_path: Path | None, model_name: str | None, weights: Path | None, *, allow_url: bool = False
     ) -> Iterator[Engine]:
         """As `engine_for`; NotWarm for another library or model."""
-        from vlsearch.search.engine import Engine
-
         asked = Path(library_path).expanduser() if library_path is not None else default_path()
         if os.path.realpath(asked) != os.path.realpath(self.path):
             raise NotWarm(str(asked))
         try:
-            library = self.library()
-            self._check_model(library, model_name, weights)
-            yield Engine(library, self.encoder, **options)
+            engine = self._engine(self.library(), model_name, weights)
+            engine.allow_url = allow_url
+            yield engine
         except (UsageError, NotWarm):
             raise
         except BaseException:
@@ -62,23 +61,30 @@ class Warm:
         return self._library
 
     def close(self) -> None:
+        self._engines.clear()
         if self._library is not None:
             self._library.close()
             self._library = None
 
-    def _check_model(self, library: Library, model_name: str | None, weights: Path | None) -> None:
-        from vlsearch.encoders import registry
+    def _engine(self, library: Library, model_name: str | None, weights: Path | None) -> Engine:
+        """The engine, once it is sure that the kept model is the one that was asked for."""
+        from vlsearch.encoders.names import shown_name, source_of
+        from vlsearch.search.engine import Engine
 
-        source = self.encoder.source
-        if weights is not None and os.path.abspath(weights) != source.get("weights"):
-            raise NotWarm(str(weights))
-        name = registry.shown_name(registry.source_of(model_name, weights)) if model_name else None
-        row = library.model(name)
-        try:
-            if library.model_of(self.encoder).id != row.id:
+        weights = Path(os.path.abspath(weights)) if weights is not None else None
+        key = model_name, weights
+        if key not in self._engines:
+            if weights is not None and str(weights) != self.encoder.source.get("weights"):
+                raise NotWarm(str(weights))
+            row = library.model(shown_name(source_of(model_name, weights)) if model_name else None)
+            try:
+                engine = Engine(library, self.encoder)
+            except FingerprintMismatch as error:
+                raise NotWarm(row.name) from error
+            if engine.model.id != row.id:
                 raise NotWarm(row.name)
-        except FingerprintMismatch as error:
-            raise NotWarm(row.name) from error
+            self._engines[key] = engine
+        return self._engines[key]
 
 
 @contextmanager
@@ -87,7 +93,7 @@ def engine_for(
 ) -> Iterator[Engine]:
     """An engine for a query: in a daemon the one that is kept, elsewhere what `cold` opens with the same arguments.
 
-    `options` are Engine's own. NotWarm in a daemon that keeps another library or model.
+    `options`: allow_url. NotWarm in a daemon that keeps another library or model.
     """
     opened = cold if _kept is None else _kept.engine
     with opened(library_path, model_name, weights, **options) as engine:

@@ -38,7 +38,7 @@ def check_order(
         raise UsageError("--order-check needs words: a picture has no order that could be changed")
 
     def ask(texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        return engine.nearest(_asked_with(engine, terms, first, texts, prompts), k, kind, allowed)
+        return engine.nearest(_asked_with(engine, terms, first, texts, prompts), k + 1, kind, allowed)
 
     return order_check(first.text, ask, k)
 

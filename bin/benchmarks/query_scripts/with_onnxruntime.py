@@ -6,6 +6,7 @@ The tokenizer knows plain English only: lower case, letters, digits, the rest.
 import gzip
 import re
 import sys
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime
@@ -38,7 +39,7 @@ class Tokenizer:
             parts = [self.letters[byte] for byte in word.encode()]
             parts[-1] += "</w>"
             while len(parts) > 1:
-                pairs = list(zip(parts, parts[1:], strict=False))
+                pairs = list(pairwise(parts))
                 best = min(pairs, key=lambda pair: self.ranks.get(pair, len(self.ranks)))
                 if best not in self.ranks:
                     break
