@@ -145,7 +145,7 @@ def test_a_library_that_may_not_be_read(library: Library) -> None:
 
 
 def test_a_second_writer_learns_who_holds_the_lock(library: Library) -> None:
-    script = f"from vlsearch import open_library; open_library({str(library.path)!r}, write=True)"
+    script = f"from vlsearch.library import open_library; open_library({str(library.path)!r}, write=True)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("vlsearch.errors.LibraryLocked")
@@ -166,7 +166,7 @@ def test_readers_are_not_kept_out_and_the_lock_is_given_back(library: Library) -
 def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
     script = f"""
         import os, signal
-        from vlsearch import open_library
+        from vlsearch.library import open_library
         library = open_library({str(tmp_path / "library")!r}, write=True, create=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """
@@ -436,3 +436,16 @@ def test_a_write_that_fails(
     done = take(folder)
     assert (done.added, done.unchanged) == (100 - stored, stored)
     assert verify(library) == []
+
+
+def test_an_open_index_follows_what_others_commit(
+    library: Library, encoder: ColourEncoder, take: Callable[..., object], photos: Callable[..., Path]
+) -> None:
+    take(photos(3))
+    with open_library(library.path) as reader:
+        model = reader.model()
+        before = reader.index(model)
+        assert before.count == 3
+        assert reader.index(model) is before
+        take(photos(2, "more", seed=1))
+        assert reader.index(model).count == 5

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vlsearch.catalog.guard import guarded
 from vlsearch.errors import (
     FingerprintMismatch,
     LibraryDamaged,
@@ -60,7 +61,7 @@ class Library:
 
     def __init__(self, path: Path, *, write: bool = False, create: bool = False) -> None:
         self.path = Path(os.path.abspath(path))
-        self._indexes: dict[tuple[int, str], Backend] = {}
+        self._indexes: dict[tuple[int, str], tuple[tuple[ShardRow, ...], Backend]] = {}
         self._lock = WriterLock(self.path)
         self._engine: Engine | None = None
         self._closed = False
@@ -94,18 +95,16 @@ class Library:
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
         """One state of the catalog, for queries."""
-        from contextlib import closing
-
         from vlsearch.catalog.reader import Reader
 
         self._check_open()
-        with self._guarded(), closing(Reader(self.path / CATALOG)) as reader:
+        with guarded(self.path / CATALOG), closing(Reader(self.path / CATALOG)) as reader:
             yield reader
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection whose reads are all of one state of the catalog."""
-        with self._guarded(), self._open_engine().connect() as connection:
+        with guarded(self.path / CATALOG), self._open_engine().connect() as connection:
             yield connection
 
     @contextmanager
@@ -113,7 +112,7 @@ class Library:
         """A connection whose writes are committed together, or not at all."""
         if not self._lock.held:
             raise LibraryError("this library is open for reading only; open it with write=True")
-        with self._guarded(), self._open_engine().begin() as connection:
+        with guarded(self.path / CATALOG), self._open_engine().begin() as connection:
             yield connection
 
     # models
@@ -215,11 +214,14 @@ class Library:
             raise
 
     def index(self, model: ModelRow, kind: str = "image") -> Backend:
-        """The index over all committed vectors of a kind ("image" or "text"), kept while the library is open."""
-        key = (model.id, kind)
-        if key not in self._indexes:
-            self._indexes[key] = self._of_one_state(model, kind, lambda derived: derived.open())
-        return self._indexes[key]
+        """The index over all committed vectors of a kind ("image" or "text"), kept until there are other shards."""
+        with self.snapshot() as reader:
+            shards = tuple(reader.shards(model.id, kind))
+        known = self._indexes.get((model.id, kind))
+        if known is None or known[0] != shards:
+            known = shards, self._of_one_state(model, kind, lambda derived: derived.open())
+            self._indexes[model.id, kind] = known
+        return known[1]
 
     def vectors(self, model: ModelRow, kind: str = "image") -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """All live vectors of a kind, from the shards: ids (n,) ascending and vectors (n, d)."""
@@ -396,30 +398,3 @@ class Library:
                 f"cannot write to {self.path}: {error.strerror}; run this again once that is mended, nothing stored is "
                 "lost"
             ) from error
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turn what a database driver raises into one line that says what to do."""
-        import sqlite3
-
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._catalog_error(str(error)) from error
-        except Exception as error:
-            original = getattr(error, "orig", None)  # SQLAlchemy's errors hold the driver's
-            if not isinstance(original, Exception):
-                raise
-            raise self._catalog_error(str(original)) from error
-
-    def _catalog_error(self, cause: str) -> LibraryError:
-        if "disk is full" in cause or "disk I/O" in cause:
-            return LibraryError(
-                f"cannot write to {self.path}: {cause}; free some space and run this again, nothing stored is lost"
-            )
-        if "malformed" in cause or "not a database" in cause or "no such table" in cause:
-            return LibraryDamaged(
-                f"the catalog {self.path / CATALOG} is damaged ({cause}); put back a copy of it, or move the library "
-                "away and ingest again"
-            )
-        return LibraryError(f"the catalog of {self.path} does not answer: {cause}")

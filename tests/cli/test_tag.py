@@ -159,7 +159,7 @@ def test_a_table_on_a_terminal(cli: Cli, labels: Path, monkeypatch: pytest.Monke
     assert len(lines) == 12
     assert lines[0].split()[-1].endswith("00000.jpg")
     shown = cli("tag", "--labels", labels, "--evaluate", "folders").text
-    assert "gain over the bare name" in shown
+    assert "gain over bare" in shown
     assert "4 photos, 3 labels (chance 33.3 %)" in shown
 
 

@@ -87,7 +87,7 @@ def test_another_library_or_model_is_not_warm(
         pass
 
 
-def test_a_library_that_is_replaced(kept: warm.Warm, tmp_path: Path, take: Take) -> None:
+def test_a_library_that_is_replaced(kept: warm.Warm, tmp_path: Path) -> None:
     assert len(paths(kept)) == 3
     copy = tmp_path / "copy"
     shutil.copytree(kept.path, copy)
@@ -116,19 +116,25 @@ def test_allow_url_is_the_querys(kept: warm.Warm) -> None:
         assert not engine.allow_url
 
 
-def test_state_changes_with_the_files_and_ignores_an_empty_journal(kept: warm.Warm) -> None:
-    state = warm.state_of(kept.path)
-    journal = kept.path / "catalog.sqlite-wal"
-    assert [name for name, *_ in state][0] == "catalog.sqlite"
-    if not journal.exists():
-        journal.touch()
-    size = journal.stat().st_size
-    assert (warm.state_of(kept.path) == state) == (size == 0 or journal.name in [name for name, *_ in state])
-    os.utime(kept.path / "catalog.sqlite", ns=(1, 1))
-    assert warm.state_of(kept.path) != state
+def test_state_changes_with_the_files_and_ignores_an_empty_journal(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    (folder / "index").mkdir(parents=True)
+    (folder / "catalog.sqlite").write_bytes(b"rows")
+    states = [warm.state_of(folder)]
+    (folder / "catalog.sqlite-wal").touch()
+    assert warm.state_of(folder) == states[0]
+    for file, data in [("catalog.sqlite-wal", b"new"), ("index/1-x.json", b"{}"), ("catalog.sqlite", b"merged")]:
+        (folder / file).write_bytes(data)
+        states.append(warm.state_of(folder))
+    os.utime(folder / "catalog.sqlite", ns=(1, 1))
+    states.append(warm.state_of(folder))
+    shutil.copy2(folder / "catalog.sqlite", folder / "copy")  # same size, same time, another file
+    (folder / "copy").rename(folder / "catalog.sqlite")
+    states.append(warm.state_of(folder))
+    assert len(set(states)) == 6
 
 
-def test_outside_of_a_daemon_every_query_opens_anew(library: Library, encoder: ColourEncoder) -> None:
+def test_outside_of_a_daemon_every_query_opens_anew(library: Library) -> None:
     asked = []
 
     @contextmanager
@@ -142,8 +148,9 @@ def test_outside_of_a_daemon_every_query_opens_anew(library: Library, encoder: C
     assert asked == [((library.path, "colour", None), {"allow_url": True})] * 2
 
 
+@pytest.mark.usefixtures("kept")
 def test_in_a_daemon_the_kept_one_answers(
-    kept: warm.Warm, library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+    library: Library, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "_kept", None)
     warm.keep(library, encoder)

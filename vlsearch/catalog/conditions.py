@@ -140,12 +140,13 @@ def no(condition: Sql) -> Sql:
 
 def both(conditions: Sequence[Sql]) -> Sql:
     """All of one or more."""
-    return _joined(" AND ", conditions)
+    return _joined(" AND ", conditions)  # binds closer than OR: no brackets, of which a parser holds only so many
 
 
 def either(conditions: Sequence[Sql]) -> Sql:
     """At least one of one or more."""
-    return _joined(" OR ", conditions)
+    joined = _joined(" OR ", conditions)
+    return joined if len(conditions) == 1 else Sql(f"({joined.text})", joined.parameters)
 
 
 def lies_in(folder: str, container: bool) -> list[Sql]:
@@ -215,10 +216,9 @@ def _known(comparison: str, *operands: Sql) -> Sql:
 def _joined(word: str, conditions: Sequence[Sql]) -> Sql:
     parts = list(conditions)
     while len(parts) > FLAT:
-        parts = [_joined(word, parts[start : start + FLAT]) for start in range(0, len(parts), FLAT)]
-    if len(parts) == 1:
-        return parts[0]
-    return Sql(f"({word.join(part.text for part in parts)})", _parameters(parts))
+        pieces = (_joined(word, parts[start : start + FLAT]) for start in range(0, len(parts), FLAT))
+        parts = [Sql(f"({text})", parameters) for text, parameters in pieces]
+    return Sql(word.join(part.text for part in parts), _parameters(parts))
 
 
 def _parameters(parts: Iterable[Sql]) -> tuple[Any, ...]:

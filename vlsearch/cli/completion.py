@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 @click.command()
@@ -24,3 +29,10 @@ def command(ctx: click.Context, shell: str) -> int:
     assert completion is not None
     click.echo(completion(ctx.find_root().command, {}, "vlsearch", "_VLSEARCH_COMPLETE").source())
     return 0
+
+
+def files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For `shell_complete` of a parameter that takes files and is no click.Path, as it takes patterns or URLs too."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]

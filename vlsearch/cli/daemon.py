@@ -88,6 +88,9 @@ def load(library_path: Path, model_name: str | None, weights: Path | None) -> En
         click.echo("vlsearch: loading the model", err=True)
         encoder = encoder_for(library, model_name, weights)
         warm.keep(library, encoder)
+    import torch
+
+    torch.set_num_threads(1)  # a text takes 10 ms on one core; several wait for each other on a machine that is busy
     return encoder
 
 

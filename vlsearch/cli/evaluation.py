@@ -68,7 +68,7 @@ def print_evaluation_table(found: Evaluation) -> None:
 
     console = Console()
     table = Table(box=None, pad_edge=False)
-    for name in ("prompts", "texts", "top-1", "top-5", "gain over the bare name"):
+    for name in ("prompts", "texts", "top-1", "top-5", "gain over bare"):
         table.add_column(name, justify="left" if name == "prompts" else "right")
     for figures in found.figures:
         table.add_row(Text(figures.prompts), f"{figures.texts:,}", *cells(figures, found))

@@ -88,8 +88,8 @@ def command(
     """Tell which of your labels each photo shows, from the vectors that the library holds.
 
     A label's probability is the softmax over all labels. With --multi each label is weighed by itself, against texts
-    that say nothing ("a photo"). Descriptions of how a thing looks often do better than its name; --evaluate says how
-    much, on photos whose label is known.
+    that say nothing ("a photo"). Descriptions of how a thing looks may do better than its name, or worse: --evaluate
+    says which, on photos whose label is known.
 
     \b
       vlsearch tag --labels labels.txt

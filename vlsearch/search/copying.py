@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -37,8 +37,8 @@ class Copied:
 def copy_hits(paths: Sequence[str], folder: Path) -> Copied:
     """Copy photos, by the paths that the library has, into `folder`, which is made where it is missing.
 
-    They keep their names and times; a name that is taken by other bytes becomes `name-2`, `name-3` and so on. Members of
-    containers are taken out. UsageError where the folder cannot be written to.
+    They keep their names and times; a name that is taken by other bytes becomes `name-2`, `name-3` and so on. Members
+    of containers are taken out. UsageError where the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,8 @@ def copy_file(source: Path, folder: Path) -> tuple[Path, bool]:
         try:
             with source.open("rb") as data, writing(place) as copy:
                 shutil.copyfileobj(data, copy, 1 << 20)
-            shutil.copystat(source, place)
+            with suppress(OSError):  # some file systems keep no times or permissions; the photo is there
+                shutil.copystat(source, place)
             return place, True
         except FileExistsError:
             if place.is_file() and filecmp.cmp(source, place, shallow=False):
@@ -80,7 +81,8 @@ def copy_member(path: str, folder: Path) -> tuple[Path, bool]:
         try:
             with writing(place) as copy:
                 copy.write(data)
-            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+            with suppress(OSError):
+                os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
             return place, True
         except FileExistsError:
             if place.is_file() and place.stat().st_size == len(data) and place.read_bytes() == data:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlsearch.vectors import gpu
 from vlsearch.vectors.recipes import exact_up_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vlsearch.vectors.part import Part
+
+log = logging.getLogger(__name__)
 
 FEW = 1000
 """so many allowed ids are looked up in a set, more in a bitmap"""
@@ -31,6 +36,8 @@ class FaissBackend:
         xq = np.ascontiguousarray(xq, np.float32)
         if k < 1 or not self.parts or not len(xq) or (allowed is not None and not len(allowed)):
             return np.empty((len(xq), 0), np.float32), np.empty((len(xq), 0), np.int64)
+        if allowed is None and gpu.pays(self.count, len(xq), k) and self._gpus is not None:
+            return self._gpus.search(xq, k)
         options: dict[str, Any] = {}
         if allowed is not None:
             options = {
@@ -58,6 +65,14 @@ class FaissBackend:
         if not known.all():
             raise KeyError(f"the index does not hold id {ids[~known][0]}")
         return found
+
+    @cached_property
+    def _gpus(self) -> gpu.GpuSearch | None:
+        try:
+            return gpu.GpuSearch(self)
+        except RuntimeError as error:
+            log.warning("searching without the GPU: %s", str(error).splitlines()[0])
+            return None
 
     def ids(self) -> NDArray[np.int64]:
         """All ids (n,), ascending in each part."""

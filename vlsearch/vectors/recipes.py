@@ -26,9 +26,9 @@ class Recipe:
     """lists, as a multiple of the square root of the number of vectors; 0 for one list"""
     up_to: int | None = None
     """for collections of at most so many vectors; None: any size"""
-    sample_per_list: int = 48
+    sample_per_list: int = 32
     """vectors that k-means is given for each list"""
-    iterations: int = 8
+    iterations: int = 6
     """of k-means"""
     least_share: float = 0.0
     """the part of the lists that any query looks at"""
