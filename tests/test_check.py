@@ -18,6 +18,7 @@ from vlsearch.errors import FingerprintMismatch, ModelUnavailable
 from vlsearch.ingest.summary import Summary
 from vlsearch.library import Library, open_library
 from vlsearch.search.engine import Engine
+from vlsearch.vectors import recipes
 
 Photos = Callable[..., Path]
 Take = Callable[..., Summary]
@@ -136,6 +137,43 @@ def test_verify_changes_nothing(small: Library) -> None:
         with reader.read() as c:
             assert len(queries.shards(c)) == 3
     assert state() == before
+
+
+@pytest.mark.parametrize("part", ["main", "tail"])
+def test_any_one_flipped_byte_of_a_large_index_is_found(
+    small: Library, take: Take, photos: Photos, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    chosen = (recipes.Recipe("exact", 0.0, up_to=10), recipes.Recipe("lists", 1.0))
+    monkeypatch.setattr(recipes, "recipes", lambda: chosen)
+    small.derived(small.model(), "image").save(anew=True)
+    take(photos(1, "one more", seed=3))
+    derived = small.derived(small.model(), "image")
+    assert list(derived.manifest().parts) == ["main", "tail"]
+    assert whats(small) == []
+    file, draw = derived.part_file(part), random.Random(3)
+    data = file.read_bytes()
+    for position in [0, len(data) - 1, *(draw.randrange(len(data)) for _ in range(40))]:
+        file.write_bytes(data[:position] + bytes([data[position] ^ draw.randrange(1, 256)]) + data[position + 1 :])
+        (what,) = whats(small)
+        assert file.name in what
+    file.write_bytes(data)
+    file.unlink()
+    assert len(whats(small)) == 1
+
+
+def test_an_index_that_holds_other_vectors_or_ids_is_found(small: Library) -> None:
+    """The files agree with one another, and not with the shards."""
+    from dataclasses import replace
+
+    from vlsearch.vectors.build import build_exact
+
+    derived = small.derived(small.model(), "image")
+    ids, xb = small.vectors(small.model())
+    for other, said in (((ids, xb[::-1]), "other vectors"), ((ids[1:], xb[1:]), "other ids"), ((ids % 7, xb), "ids")):
+        row = build_exact(derived.file, derived.dim, lambda o=other: iter([(o[0], o[1].astype(np.float16))]), "exact")
+        derived.manifest_file.write_bytes(replace(derived.manifest(), parts={"main": row}).encode())
+        (what,) = whats(small)
+        assert said in what
 
 
 # Repair

@@ -126,7 +126,9 @@ def test_public_names_are_imported_lazily_but_found() -> None:
     assert done.stdout.split() == ["True", "False"]
 
 
-@pytest.mark.parametrize("name", ["ingest", "query", "audit", "captions", "info", "forget", "verify", "repair"])
+@pytest.mark.parametrize(
+    "name", ["ingest", "query", "tag", "describe", "audit", "captions", "info", "forget", "verify", "repair", "daemon"]
+)
 def test_help_of_a_command_imports_no_model(name: str) -> None:
     report = (
         f"import sys, atexit; atexit.register(lambda: print('torch' in sys.modules, 'sqlalchemy' in sys.modules)); "

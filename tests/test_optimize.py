@@ -21,9 +21,20 @@ from vlsearch.catalog.housekeeping import SizedShard, names, sized_shards
 from vlsearch.catalog.queries import ModelRow, ShardRow
 from vlsearch.catalog.tables import Content
 from vlsearch.check import verify
-from vlsearch.errors import LibraryDamaged, LibraryError
+from vlsearch.errors import LibraryDamaged, LibraryError, UsageError
 from vlsearch.library import Library, open_library
-from vlsearch.optimize import MAX_ROWS, Merged, due, expected, merge_when_it_pays, mergeable, optimize
+from vlsearch.optimize import (
+    MAX_ROWS,
+    Merged,
+    due,
+    expected,
+    merge_when_it_pays,
+    mergeable,
+    optimize,
+    optimize_index,
+)
+from vlsearch.vectors import recipes
+from vlsearch.vectors.recipes import Recipe
 
 Vectors = dict[int, bytes]
 
@@ -314,6 +325,78 @@ def test_the_catalog_gives_back_what_is_free(library: Library, model: ModelRow) 
     assert done.freed > before / 2
     wal = library.path / "catalog.sqlite-wal"
     assert not wal.exists() or wal.stat().st_size == 0
+
+
+# The index
+
+
+@pytest.fixture
+def lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collections of more than 300 vectors are searched by lists."""
+    chosen = (Recipe("exact", 0.0, up_to=300), Recipe("lists", 1.0))
+    monkeypatch.setattr(recipes, "recipes", lambda: chosen)
+
+
+@pytest.mark.usefixtures("lists")
+def test_an_index_is_built_anew_and_measured(library: Library, model: ModelRow) -> None:
+    fill(library, model, 400, 200)
+    fill(library, model, 20, captions=True)
+    photos, captions = optimize_index(library, 0.9)
+    assert (photos.recipe, photos.vectors, photos.lists, photos.target) == ("lists", 620, 25, 0.9)
+    assert 0.9 <= photos.recall <= 1
+    assert 1 <= photos.probed <= 25
+    assert photos.ms > 0
+    assert photos.mapped == library.derived(model, "image").file.stat().st_size
+    assert photos.resident is None or photos.resident >= 0
+    assert (captions.kind, captions.recipe, captions.lists, captions.recall) == ("text", "exact", 1, 1.0)
+    assert "25 lists" in str(photos)
+    assert "every vector looked at" in str(captions)
+    assert json.loads(json.dumps(photos.to_dict()))["recall"] == photos.recall
+    assert whats(library) == []
+    forget(library, list(range(1, 300)))
+    (again, _) = optimize_index(library)
+    assert (again.vectors, again.target) == (321, 0.9)
+    assert whats(library) == []
+
+
+def test_an_index_that_is_open_goes_on_with_the_new_files(library: Library, model: ModelRow) -> None:
+    fill(library, model, 30)
+    library.save_indexes()
+    assert library.index(model).count == 30
+    forget(library, [1])
+    optimize_index(library)
+    assert library.index(model).count == 29
+
+
+@pytest.mark.parametrize("recall", [0.0, -1.0, 1.1, float("nan")])
+def test_a_recall_that_is_none(library: Library, model: ModelRow, recall: float) -> None:
+    fill(library, model, 3)
+    with pytest.raises(UsageError, match="--recall"):
+        optimize_index(library, recall)
+
+
+def test_the_command_prints_what_was_chosen(library: Library, model: ModelRow, cli: Callable[..., Any]) -> None:
+    fill(library, model, 40)
+    library.close()
+    (row,) = cli("optimize", "--index", "--json", "--recall", "0.95").rows
+    assert (row["recipe"], row["vectors"], row["recall"], row["target"]) == ("exact-fp16", 40, 1.0, 0.95)
+    assert "recall@10 1.0000 (wanted 0.95)" in cli("optimize", "--index").text
+    assert cli("optimize", "--recall", "0.9").code == 2
+    assert cli("optimize", "--index", "--recall", "9").code == 2
+
+
+@pytest.mark.usefixtures("lists")
+def test_merging_keeps_lists_and_tail(library: Library, model: ModelRow) -> None:
+    fill(library, model, 200, 200)
+    library.save_indexes()
+    fill(library, model, 5, 6)
+    library.save_indexes()
+    derived = library.derived(model, "image")
+    before = [file.stat().st_ino for file in (derived.file, derived.tail_file)]
+    assert optimize(library).before == 4
+    assert [file.stat().st_ino for file in (derived.file, derived.tail_file)] == before
+    assert library.index(model).count == 411
+    assert whats(library) == []
 
 
 # On its own

@@ -45,7 +45,7 @@ def test_shared_out_and_scored_again(backend: FaissBackend, monkeypatch: pytest.
 
     made: list[Any] = []
 
-    def flat_on(device: int, d: int) -> Any:
+    def flat_on(_device: int, d: int) -> Any:
         made.append(faiss.index_factory(d, "SQfp16", faiss.METRIC_INNER_PRODUCT))
         return made[-1]
 

@@ -82,7 +82,8 @@ class Caption(Table):
 
 
 class Tag(Table):
-    """A label that a photo was given, and how sure the model was of it (softmax over the labels, 0 to 1)."""
+    """A label that a photo was given, and how sure the model was of it, 0 to 1: among the labels, or against neutral
+    texts."""
 
     __tablename__ = "tag"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads it

@@ -16,6 +16,8 @@ COMMANDS = {
     "ingest": "Embed the photos in folders and archives; again and again, only what is new.",
     "query": "Find photos by words or by a photo.",
     "audit": "Measure how far the answers depend on the order of words.",
+    "tag": "Tell which of your labels each photo shows.",
+    "describe": "Have a language model describe labels.",
     "captions": "Import and export what is known in words about photos.",
     "import-vectors": "Make photos searchable by vectors that exist already.",
     "export": "Photos, captions and vectors as Parquet.",

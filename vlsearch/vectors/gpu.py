@@ -37,9 +37,9 @@ def flat_on(device: int, d: int) -> Any:
     """An empty exact index of d dimensions on a GPU."""
     import faiss
 
-    config = faiss.GpuIndexFlatConfig()  # type: ignore[attr-defined]
+    config = faiss.GpuIndexFlatConfig()
     config.device, config.useFloat16 = device, True
-    return faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), d, config)  # type: ignore[attr-defined]
+    return faiss.GpuIndexFlatIP(faiss.StandardGpuResources(), d, config)
 
 
 class GpuSearch:
@@ -49,7 +49,7 @@ class GpuSearch:
         import faiss
 
         self.backend, self.ids = backend, backend.ids()
-        self.index = faiss.IndexShards(backend.dim, True, True)
+        self.index = faiss.IndexShards(backend.dim, True, True)  # type: ignore[call-arg]
         self.shards = [flat_on(device, backend.dim) for device in range(gpus())]
         ends = np.linspace(0, backend.count, len(self.shards) + 1).astype(int).tolist()
         for shard, begin, end in zip(self.shards, ends, ends[1:], strict=False):
