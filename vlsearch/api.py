@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vlsearch.search.duplicates import Group
     from vlsearch.search.engine import Engine
     from vlsearch.search.query import Term
+    from vlsearch.search.tagging import Tagged
 
     Place = str | os.PathLike[str]
     Places = Place | Iterable[Place]
@@ -129,6 +130,44 @@ class Library:
         return audit_library(
             library, self._engine(model, weights).encoder(), perturbations or ("shuffle",), seeds=seeds, ks=ks
         )
+
+    def tag(
+        self,
+        labels: Sequence[str],
+        k: int = 1,
+        *,
+        descriptions: Mapping[str, Sequence[str]] | None = None,
+        prompts: Place | None = None,
+        min_probability: float = 0.0,
+        store: bool = False,
+        model: str | Encoder | None = None,
+        weights: Place | None = None,
+        **filters: Any,
+    ) -> list[Tagged]:
+        """The k most probable of your labels for each photo (that the filters keep), by path, then probability.
+
+        A label is asked for by its sentences in `descriptions`, else by `prompts` or "a photo of a {}". `store` keeps
+        the labels as tags to filter by.
+        """
+        from vlsearch.search import tagging
+        from vlsearch.search.filters import Filters
+        from vlsearch.search.prompts import Prompts, embed_prompts, prompts_from
+
+        library, encoder, kept = self._read(), self._engine(model, weights).encoder(), Filters.of(**filters)
+        row = library.model_of(encoder)
+        ways = prompts_from(str(prompts)) if prompts is not None else Prompts((tagging.TEMPLATE,))
+        texts, _ = tagging.class_prompts(labels, ways, descriptions or {})
+        classes = embed_prompts(encoder.embed_texts, texts)
+        with library.snapshot() as reader:
+            ids = tagging.photo_ids(reader, kept)
+            scale = float(encoder.logit_scale)
+            tags = tagging.classify(library, row, ids, classes, logit_scale=scale, k=k, min_probability=min_probability)
+            places = list(tagging.first_places(reader, kept, ids))
+        if store:
+            with stored.open_library(self.path, write=True) as writing:
+                tagging.store(writing, row, tags, labels)
+        rows = tags.rows([photo for _, photo in places])
+        return [tagging.Tagged(*places[n], labels[label], p) for n, label, p in rows]
 
     def duplicates(
         self, threshold: float | None = None, *, exact: bool = False, model: str | None = None

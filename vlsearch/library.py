@@ -268,8 +268,7 @@ class Library:
 
         def live_count() -> int:
             with self.snapshot() as reader:
-                count = "SELECT COUNT(*) FROM vector WHERE model_id = ? AND kind = ?"
-                return int(reader.numbers(count, (model.id, kind))[0])
+                return reader.live_count(model.id, kind)
 
         def texts() -> NDArray[np.float32] | None:
             from vlsearch.vectors.store import read_shard
@@ -315,10 +314,10 @@ class Library:
 
     def _live_items(self, shard: ShardRow) -> NDArray[np.int64]:
         with self.snapshot() as reader:
-            named = next(reader.rows("SELECT sha256 FROM shard WHERE id = ?", (shard.id,)), None)
-            if named != (shard.sha256,):
-                raise LibraryDamaged(f"shard {self.path / shard.file} is no longer there; run this again")
-            return reader.numbers("SELECT item_id FROM vector WHERE shard_id = ? ORDER BY item_id", (shard.id,))
+            items = reader.shard_items(shard)
+        if items is None:
+            raise LibraryDamaged(f"shard {self.path / shard.file} is no longer there; run this again")
+        return items
 
     def _open_engine(self) -> Engine:
         self._check_open()

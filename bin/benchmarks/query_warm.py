@@ -1,4 +1,4 @@
-"""Milliseconds of `vlsearch query` with the daemon, after interpreter start, at 10,000 photos; ViT-B-32, random weights.
+"""Milliseconds of `vlsearch query` with the daemon, after interpreter start: 10,000 photos, ViT-B-32, random weights.
 
 Whole commands in fresh processes, in turn with `python -c pass`, medians of 30; and of those what the client imports,
 and what a request takes from the socket's connection to the whole answer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,11 @@ def test_models_shards_and_revision(filled: Library, reader: Reader) -> None:
     with filled.read() as c:
         assert reader.models() == queries.models(c)
         assert reader.shards(1, "image") == queries.shards(c, 1, "image")
+        assert reader.shard_items(reader.shards(1, "image")[0]).tolist() == queries.shard_items(c, 1).tolist()
     assert reader.shards(1, "text") == []
     assert reader.revision() == migrate.HEAD
+    assert reader.live_count(1, "image") == 12
+    assert reader.shard_items(replace(reader.shards(1, "image")[0], sha256="other")) is None
 
 
 def test_what_is_shown(filled: Library, reader: Reader) -> None:
@@ -60,11 +64,11 @@ def test_what_is_shown(filled: Library, reader: Reader) -> None:
 
 
 def test_paths_times_and_captions(filled: Library, reader: Reader) -> None:
-    paths = reader.paths([4, 12])
-    assert [Path(path).name for path in paths[4]] == ["00003.jpg", "copy.jpg"]
-    assert 12 not in paths
+    assert {i: Path(path).name for i, path in reader.first_paths([4, 12]).items()} == {4: "00003.jpg"}
     with filled.read() as c:
-        assert paths == queries.paths_of(c, [4, 12], missing=False)
+        everywhere = queries.paths_of(c, range(20), missing=False)
+        assert dict(reader.places()) == {path: i for i, paths in everywhere.items() for path in paths}
+        assert dict(reader.first_places()) == {paths[0]: i for i, paths in everywhere.items()}
         assert reader.captions([3, 5, 7]) == queries.captions_of(c, [3, 5, 7])
         assert reader.caption_rows([1, 2, 99]) == queries.caption_rows(c, [1, 2, 99])
     assert reader.taken([1, 2]) == {1: None, 2: None}
@@ -96,7 +100,7 @@ def test_names_that_are_no_text(library: Library, take: Take, photos: Photos) ->
     (root / "00000.jpg").rename(odd)
     take(root)
     with library.snapshot() as reader:
-        assert reader.paths([1]) == {1: [str(odd)]}
+        assert reader.first_paths([1]) == {1: str(odd)}
 
 
 def test_damage_is_one_line(filled: Library) -> None:

@@ -228,7 +228,7 @@ def test_a_broad_folder_is_read_without_its_index(tmp_path: Path) -> None:
     try:
         for folder, broad, count in (
             ("/many", True, 60),
-            ("/few", True, 4),
+            ("/few", False, 4),
             ("/none", False, 0),
             ("/many/3.jpg", False, 1),
         ):

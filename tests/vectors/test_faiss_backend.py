@@ -79,7 +79,10 @@ def test_answers_equal_those_of_plain_numpy(tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("kept", [3, 40, 700, 1_999])
 @pytest.mark.parametrize("k", [1, 10, 200])
-def test_lists_that_are_passed_over_never_leave_an_answer_short(tmp_path: Path, kept: int, k: int) -> None:
+def test_lists_that_are_passed_over_never_leave_an_answer_short(
+    tmp_path: Path, kept: int, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "recipes", lambda: (recipes.Recipe("exact", 0, up_to=1), recipes.Recipe("lists", 1)))
     xb, ids = unit(2_000), np.arange(2_000)
     backend = FaissBackend(D, [lists_of(tmp_path, xb, ids, 200, 1)])
     allowed = np.sort(np.random.default_rng(7).permutation(2_000)[:kept])
@@ -105,9 +108,10 @@ def test_few_allowed_ids_are_searched_exactly_and_many_with_more_lists(
         part, "_look", lambda xq, k, nprobe, sel: looked.append(nprobe) or Part._look(part, xq, k, 50, sel)
     )
     backend.search(xq, 10, allowed)
-    backend.search(xq, 10, allowed[:100])
+    backend.search(xq, 10, allowed[:25])
+    backend.search(xq, 10, allowed[::2])
     backend.search(xq, 10)
-    assert looked == [10, 50, 5]
+    assert looked == [10, 50, 20, 5]
 
 
 @pytest.mark.parametrize("kept", [5, faiss_backend.FEW + 1])

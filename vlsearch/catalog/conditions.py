@@ -17,8 +17,9 @@ Column = Literal["path", "lat", "lon"]
 
 FLAT = 200
 """conditions in one chain of AND or OR: a database refuses expressions that are a thousand deep"""
-BROAD = 1 / 16
-"""the part of all files from which on reading the table is faster than looking each file up by its path"""
+BROAD, BROADER = 1 / 16, 1 / 100
+"""the part of all files from which on reading the table is faster than looking each file up by its path, and how much
+later that is for each place that every row is then compared with"""
 
 
 class Sql(NamedTuple):
@@ -199,7 +200,8 @@ def files(conditions: Sequence[Sql], columns: Sequence[Column] = (), by_path: bo
 
 def is_broad(reader: Reader, places: Sequence[Sql]) -> bool:
     """Whether so many files lie in one of `places` (of `lies_in`) that their table is better read than looked up in."""
-    least = int(max(reader.numbers("SELECT coalesce(max(id), 0) FROM file")[0] * BROAD, 1))
+    part = BROAD + BROADER * len(places)
+    least = int(reader.numbers("SELECT coalesce(max(id), 0) FROM file")[0] * part) + 1
     found = 0
     for place in places:
         query = f"SELECT count(*) FROM (SELECT 1 FROM file WHERE {place.text} LIMIT ?)"

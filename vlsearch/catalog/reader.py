@@ -76,6 +76,17 @@ class Reader:
         query = "SELECT id, model_id, kind, file, rows, sha256 FROM shard WHERE model_id = ? AND kind = ? ORDER BY id"
         return [ShardRow(*row) for row in self.rows(query, (model_id, kind))]
 
+    def shard_items(self, shard: ShardRow) -> NDArray[np.int64] | None:
+        """Ids (n,), ascending, of the vectors of a shard that are alive (not forgotten); None: it is named no more."""
+        if next(self.rows("SELECT sha256 FROM shard WHERE id = ?", (shard.id,)), None) != (shard.sha256,):
+            return None
+        return self.numbers("SELECT item_id FROM vector WHERE shard_id = ? ORDER BY item_id", (shard.id,))
+
+    def live_count(self, model_id: int, kind: str) -> int:
+        """How many vectors of a kind are alive."""
+        query = "SELECT COUNT(*) FROM vector WHERE model_id = ? AND kind = ?"
+        return int(self.numbers(query, (model_id, kind))[0])
+
     def shown(self, kind: str, ids: Iterable[int]) -> set[int]:
         """Those of the photos (or captions, of photos) that lie somewhere at present."""
         if kind == IMAGE:
@@ -94,13 +105,20 @@ class Reader:
         present = "SELECT content_id FROM file WHERE missing_since IS NULL"
         return self.numbers(f"SELECT id FROM caption WHERE content_id IN ({present}) ORDER BY id")
 
-    def paths(self, content_ids: Iterable[int]) -> dict[int, list[str]]:
-        """content id -> where it lies at present, sorted."""
-        query = "SELECT content_id, path FROM file WHERE missing_since IS NULL AND content_id IN {} ORDER BY path"
-        found: dict[int, list[str]] = {}
-        for content_id, path in self.among(query, content_ids):
-            found.setdefault(content_id, []).append(os.fsdecode(path))
-        return found
+    def first_paths(self, content_ids: Iterable[int]) -> dict[int, str]:
+        """content id -> the first of the places where it lies at present."""
+        query = "SELECT content_id, min(path) FROM file WHERE missing_since IS NULL AND content_id IN {} GROUP BY 1"
+        return {content_id: os.fsdecode(path) for content_id, path in self.among(query, content_ids)}
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """(path, content id) of all photos, wherever they lie at present, by path."""
+        rows = self.rows("SELECT path, content_id FROM file WHERE missing_since IS NULL ORDER BY path")
+        return ((os.fsdecode(path), content_id) for path, content_id in rows)
+
+    def first_places(self) -> Iterator[tuple[str, int]]:
+        """The same, each photo once: at the first of its places."""
+        query = "SELECT min(path), content_id FROM file WHERE missing_since IS NULL GROUP BY content_id ORDER BY 1"
+        return ((os.fsdecode(path), content_id) for path, content_id in self.rows(query))
 
     def taken(self, content_ids: Iterable[int]) -> dict[int, str | None]:
         """content id -> when it was taken, as EXIF has it."""

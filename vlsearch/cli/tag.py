@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALL = "\0all"
 BLOCK = 1000
-"""photos whose lines are written, or whose tags are stored, at a time"""
+"""photos whose lines are written at a time"""
 MULTI_PROBABILITY = 0.9
 
 
@@ -198,18 +198,13 @@ def print_table(rows: Sequence[tuple[str, int, str, float]], width: int) -> None
 
 
 def store_tags(library: Library, model: ModelRow, tags: Tags, labels: Sequence[str], as_json: bool) -> None:
-    from vlsearch.catalog.tags import replace
+    from vlsearch.search.tagging import store
 
-    replaced, ids = 0, tags.looked_at.tolist()
-    for start in range(0, len(ids), BLOCK):
-        block = ids[start : start + BLOCK]
-        rows = [(block[n], labels[label], p) for n, label, p in tags.rows(block)]
-        with library.transaction() as c:
-            replaced += replace(c, model.id, block, set(labels), rows)
+    replaced, photos = store(library, model, tags, labels), len(tags.looked_at)
     if as_json:
-        print_json({"photos": len(ids), "tags": len(tags.photo), "replaced": replaced})
+        print_json({"photos": photos, "tags": len(tags.photo), "replaced": replaced})
     else:
-        click.echo(f"{len(tags.photo):,} tags of {len(ids):,} photos stored, {replaced:,} former ones taken out")
+        click.echo(f"{len(tags.photo):,} tags of {photos:,} photos stored, {replaced:,} former ones taken out")
 
 
 def print_counts(library: Library, as_json: bool) -> int:

@@ -108,7 +108,7 @@ class Engine:
         xq = self.embed(terms, prompts)
         D, I, copies = self._best(xq, page * k, kind, allowed, min_score, diverse, group_duplicates)  # noqa: E741
         part = slice((page - 1) * k, page * k)
-        found = self.hits(D[None, part], I[None, part], kind, first=(page - 1) * k + 1)[0]
+        found = self.hits(D[None, part], I[None, part], kind, first=(page - 1) * k + 1, filters=filters)[0]
         if group_duplicates:
             count = dict(zip(I.tolist(), copies.tolist(), strict=True))
             found = [replace(hit, copies=count[hit.id]) for hit in found]
@@ -182,22 +182,25 @@ class Engine:
         I: NDArray[np.int64],  # noqa: E741
         kind: str = IMAGE,
         first: int = 1,
+        filters: Filters | None = None,
     ) -> list[list[Hit]]:
         """Scores (nq, k) and ids (nq, k) of photos or captions with what the catalog knows of them.
 
-        What was forgotten since they were found is left out.
+        A photo that lies in several places is shown at the first that meets the filters. What was forgotten since they
+        were found is left out.
         """
         ids = np.unique(I).tolist()
         with self.library.snapshot() as reader:
             found = reader.caption_rows(ids) if kind == TEXT else {i: (i, None) for i in ids}
             photos = sorted({content_id for content_id, _ in found.values()})
-            paths, captions, taken = reader.paths(photos), reader.captions(photos), reader.taken(photos)
+            paths = filters.paths(reader, photos) if filters else reader.first_paths(photos)
+            captions, taken = reader.captions(photos), reader.taken(photos)
         known = {i: (photo, text) for i, (photo, text) in found.items() if photo in paths}
 
         def answer(scores: list[float], row: list[int]) -> list[Hit]:
             shown = [(score, *known[i]) for score, i in zip(scores, row, strict=True) if i in known]
             return [
-                Hit(rank, score, paths[photo][0], photo, tuple(captions.get(photo, ())), text, taken.get(photo))
+                Hit(rank, score, paths[photo], photo, tuple(captions.get(photo, ())), text, taken.get(photo))
                 for rank, (score, photo, text) in enumerate(shown, first)
             ]
 
@@ -268,9 +271,8 @@ class Engine:
             raise UsageError('to="captions" needs a query: words or a picture')
         with self.library.snapshot() as reader:
             ids = filters.content_ids(reader).tolist()
-            taken, paths = reader.taken(ids), reader.paths(ids)
-            captions = {}
-            hits = [Hit(0, None, paths[i][0], i, (), None, taken.get(i)) for i in ids if i in paths]
+            taken, paths = reader.taken(ids), filters.paths(reader, ids)
+            hits = [Hit(0, None, paths[i], i, (), None, taken.get(i)) for i in ids if i in paths]
             hits = _sorted(hits, "path" if sort == "path" else "taken")[(page - 1) * k : page * k]
             captions = reader.captions([hit.id for hit in hits])
         first = (page - 1) * k + 1

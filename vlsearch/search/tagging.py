@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,8 +27,20 @@ LOGIT_SCALE = 100.0
 """what CLIP's own training ends at, for models that do not say theirs"""
 CELLS = 1 << 22
 """photos × labels, or photos × dimensions, that are held at a time: 16 MiB of float32"""
+STORED = 1000
+"""photos whose tags are stored at a time"""
 
 Progress = Callable[[str, int, int], None]
+
+
+class Tagged(NamedTuple):
+    """A photo and one of its labels."""
+
+    path: str
+    id: int
+    """the photo's id in the library"""
+    label: str
+    probability: float
 
 
 def class_prompts(
@@ -175,8 +186,7 @@ def photo_ids(reader: Reader, filters: Filters) -> NDArray[np.int64]:
 def places(reader: Reader, content_ids: NDArray[np.int64]) -> dict[str, int]:
     """path -> content id of these photos, wherever they lie at present."""
     wanted = set(content_ids.tolist())
-    rows = reader.rows("SELECT path, content_id FROM file WHERE missing_since IS NULL ORDER BY path")
-    return {os.fsdecode(path): content_id for path, content_id in rows if content_id in wanted}
+    return {path: content_id for path, content_id in reader.places() if content_id in wanted}
 
 
 def first_places(reader: Reader, filters: Filters, content_ids: NDArray[np.int64]) -> Iterator[tuple[str, int]]:
@@ -184,5 +194,17 @@ def first_places(reader: Reader, filters: Filters, content_ids: NDArray[np.int64
     lies in several places the first that matches."""
     if filters:
         return iter(sorted((path, photo) for photo, path in filters.paths(reader, content_ids.tolist()).items()))
-    query = "SELECT min(path), content_id FROM file WHERE missing_since IS NULL GROUP BY content_id ORDER BY 1"
-    return ((os.fsdecode(path), content_id) for path, content_id in reader.rows(query))
+    return reader.first_places()
+
+
+def store(library: Library, model: ModelRow, tags: Tags, labels: Sequence[str]) -> int:
+    """Keep the tags in the library, in place of those of `labels` that the same photos had; how many those were."""
+    from vlsearch.catalog.tags import replace
+
+    replaced, ids = 0, tags.looked_at.tolist()
+    for start in range(0, len(ids), STORED):
+        block = ids[start : start + STORED]
+        rows = [(block[n], labels[label], p) for n, label, p in tags.rows(block)]
+        with library.transaction() as c:
+            replaced += replace(c, model.id, block, set(labels), rows)
+    return replaced

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 FEW = 1000
 """so many allowed ids are looked up in a set, more in a bitmap"""
+SCATTERED = 4
+"""so many times as long takes a vector that is read alone, with those around it passed over"""
 
 
 class FaissBackend:
@@ -43,7 +45,7 @@ class FaissBackend:
             options = {
                 "selector": selector(allowed),
                 "share": min(1.0, len(allowed) / self.count),
-                "exact": len(allowed) <= exact_up_to(),  # most codes are passed over: no slower than the exact recipe
+                "exact": len(allowed) <= exact_up_to() // SCATTERED,
             }
         found = [part.search(xq, k, **options) for part in self.parts]
         D, I = found[0]  # noqa: E741
