@@ -14,7 +14,7 @@ from vlsearch.cli.filter_options import filter_options, filters_from
 from vlsearch.cli.printing import warn
 from vlsearch.errors import UsageError
 from vlsearch.search.filters import Filters
-from vlsearch.search.where import WhereError
+from vlsearch.search.mistake import Mistake
 
 
 def asked(*args: str) -> Filters:
@@ -73,7 +73,7 @@ def test_what_cannot_be_met_is_refused(args: tuple[str, ...], message: str) -> N
 
 
 def test_a_caret_stands_under_the_place(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(WhereError) as raised:
+    with pytest.raises(Mistake) as raised:
         asked("--where", "width > heigth")
     warn(str(raised.value), *raised.value.details)
     assert capsys.readouterr().err.splitlines() == [

@@ -35,7 +35,7 @@ PHOTOS = [
     Photo(("/data/shard.tar#a/6.jpg",), taken_at="2020-12-31T23:59:59", lat=-17.0, lon=179.9),
     Photo(("/data/shard.tar2/7.jpg",), taken_at="2021-01-01T00:00:00", lat=-17.0, lon=-179.9),
     Photo(("/p/\udcffß/8.jpg",), format="RAW", lat=89.99, lon=170.0, camera="NIKON D850"),
-    Photo(("/p/a.jpg",), width=0, height=0, format="", lat=89.99, lon=-10.0),
+    Photo(("/p/a.jpg", "/p/a0.jpg"), width=0, height=0, format="", lat=89.99, lon=-10.0),
 ]  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_read_or_met(asked: dict[str, Any], message: str) -> None
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("glob", ["/p/a/x*", "/p/a/?*.jpg", "*.jpg", "/p/a/[!x]*", "/p/ab", "/p/a*/b/*"])
+@pytest.mark.parametrize("glob", ["/p/a/x*", "/p/a?", "/p/a/?*.jpg", "*.jpg", "/p/a/[!x]*", "/p/ab", "/p/a*/b/*"])
 def test_a_glob_that_leaves_out_some_of_a_folder_may_be_given(glob: str) -> None:
     assert Filters.of(under="/p/a", not_path=glob)
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlsearch.errors import UsageError
-from vlsearch.search.query import EMPTY, QueryError, Term, combine, describe, parse
+from vlsearch.search.mistake import Mistake
+from vlsearch.search.query import EMPTY, Term, combine, describe, parse
 
 
 def short(text: str) -> list[tuple[str | None, float]]:
@@ -88,14 +89,14 @@ def test_a_mistake_says_where(text: str, column: int, says: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse(text)
     message = str(raised.value)
-    assert isinstance(raised.value, QueryError)
+    assert isinstance(raised.value, Mistake)
     assert says in message
     assert message.endswith(f", at column {column} of the query")
     assert "\n" not in message
 
 
 def drawing(text: str) -> list[str]:
-    with pytest.raises(QueryError) as raised:
+    with pytest.raises(Mistake) as raised:
         parse(text)
     return list(raised.value.details)
 
@@ -151,7 +152,7 @@ def test_every_text_is_a_query_or_a_mistake_with_its_place(text: str) -> None:
     if error is None:
         assert parse(describe(terms)) == terms
     else:
-        assert str(error) == EMPTY or (isinstance(error, QueryError) and error.details[1].strip() == "^")
+        assert str(error) == EMPTY or (isinstance(error, Mistake) and error.details[1].strip() == "^")
 
 
 @pytest.mark.parametrize("weight", [0.0, -0.0, math.nan, math.inf, -math.inf])

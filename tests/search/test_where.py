@@ -37,7 +37,8 @@ from vlsearch.search.expression import (
     compiled,
 )
 from vlsearch.search.filters import Filters, interval
-from vlsearch.search.where import DEEPEST, LONGEST, WhereError, parse
+from vlsearch.search.mistake import Mistake
+from vlsearch.search.where import DEEPEST, LONGEST, parse
 
 PHOTOS = [
     Photo(("/p/holiday/IMG_0001.JPG",), size=2_500_000, width=4000, height=3000, taken_at="2021-06-15T18:00:00",
@@ -185,7 +186,7 @@ def test_what_an_expression_finds(reader: Reader, text: str, ids: list[int] | No
     ],
 )  # fmt: skip
 def test_errors_say_what_and_where(text: str, message: str, caret: str | None) -> None:
-    with pytest.raises(WhereError) as raised:
+    with pytest.raises(Mistake) as raised:
         parse(text)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -202,11 +203,12 @@ def test_depth_and_length_are_limited(reader: Reader) -> None:
     deep = "(" * DEEPEST + "width" + ")" * DEEPEST + " > 0"
     assert 1 in found(reader, deep)
     for text in (f"({deep})", "not " * (DEEPEST + 1) + "width > 3", "-" * (DEEPEST + 1) + "3 > 2", "(" * 100_000):
-        with pytest.raises(WhereError, match="more than"):
+        with pytest.raises(Mistake, match="more than"):
             parse(text)
+    assert found(reader, " and ".join(["(--width < (9))"] * (DEEPEST + 2))) == [5, 6]
     many = " or ".join(["width=1"] * (LONGEST // 4))
     assert found(reader, many) == [5]
-    with pytest.raises(WhereError, match="more than"):
+    with pytest.raises(Mistake, match="more than"):
         parse(f"{many} or {many}")
     assert found(reader, "+".join(["1"] * (LONGEST // 2 - 4)) + ">0 and width=1") == [5]
     assert found(reader, f"width in ({','.join(['1'] * (LONGEST // 2 - 4))})") == [5]
@@ -424,7 +426,7 @@ def test_what_is_written_is_read_as_it_was_meant(reader: Reader, node: Expressio
     text = written(node)
     try:
         read = parse(text)
-    except WhereError as error:
+    except Mistake as error:
         # formats that do not exist, times to the second where a day was meant, brackets of brackets
         assert "format" in str(error) or "within each other" in str(error)  # noqa: PT017
         return

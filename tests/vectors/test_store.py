@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +104,17 @@ def test_data_are_synced_before_the_name_and_the_name_before_the_return(
     monkeypatch.setattr(Path, "replace", note_replace)
     write_durably(tmp_path / "f", b"x")
     assert steps == ["file", "rename", "folder"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_a_shard_is_read_without_threads_of_arrow(tmp_path: Path) -> None:
+    """One that lets go of the shard's bytes after Python has begun to end aborts the process."""
+    write_shard(tmp_path / "s.parquet", np.arange(50_000), np.ones((50_000, 8), np.float16))
+    script = (
+        "import os, sys, pathlib, pyarrow.parquet; from vlsearch.vectors.store import read_shard; "
+        "threads = lambda: len(os.listdir('/proc/self/task')); before = threads(); "
+        "read_shard(pathlib.Path(sys.argv[1])); print(threads() - before)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "s.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

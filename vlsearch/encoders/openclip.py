@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vlsearch.encoders.base import Preprocess
 from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
 from vlsearch.encoders.lanes import Checked, Plan, fastest, own_threads, plan_for
+from vlsearch.encoders.plain_text import LETTERS_PER_TOKEN, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 TEXT_BATCH = 256
 IMAGE_BATCH = 64
-LETTERS_PER_TOKEN = 50
-"""more than any vocabulary's longest entry has"""
 
 log = logging.getLogger(__name__)
 
@@ -228,14 +227,6 @@ class OpenClipEncoder:
         import numpy as np
 
         return np.empty((0, self.dim), np.float32)
-
-
-def plain(text: str, limit: int) -> str:
-    """`text` with U+FFFD for what is no character, as tokenizers written in Rust refuse it; what is beyond `limit`
-    letters, and so beyond every context, is left out: a tokenizer takes minutes for a word of 100,000 letters."""
-    if len(text) > limit:
-        text = " ".join(text.split())[:limit]
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def preprocess_of(model: Any) -> Preprocess:

@@ -165,7 +165,7 @@ class Engine:
         with self.library.snapshot() as reader:
             while True:
                 D, I = index.search(xq, wanted)  # noqa: E741
-                shown = _among(I, reader.shown(kind, np.unique(I).tolist()))
+                shown = _among(I, reader.shown(kind, _distinct(I)))
                 if I.shape[1] < wanted or (shown.sum(axis=1) >= k).all():
                     break
                 if wanted > HIDDEN:
@@ -189,7 +189,7 @@ class Engine:
         A photo that lies in several places is shown at the first that meets the filters. What was forgotten since they
         were found is left out.
         """
-        ids = np.unique(I).tolist()
+        ids = _distinct(I)
         with self.library.snapshot() as reader:
             found = reader.caption_rows(ids) if kind == TEXT else {i: (i, None) for i in ids}
             photos = sorted({content_id for content_id, _ in found.values()})
@@ -238,10 +238,6 @@ class Engine:
         group_duplicates: bool,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         """Scores, ids, and how many photos each stands for: the first n in the order of the answer."""
-        from vlsearch.search.diversity import mmr
-        from vlsearch.search.duplicates import THRESHOLD
-        from vlsearch.search.grouping import groups
-
         needed = n if diverse is None else max(n, POOL)
         wanted = needed
         while True:
@@ -252,6 +248,9 @@ class Engine:
                 D, I = D[min_score <= D], I[min_score <= D]  # noqa: E741
             copies = np.ones(len(I), np.int64)
             if group_duplicates and len(I):
+                from vlsearch.search.duplicates import THRESHOLD
+                from vlsearch.search.grouping import groups
+
                 best = groups(self.vectors(I, kind), THRESHOLD)
                 heads, copies = np.unique(best, return_counts=True)
                 D, I = D[heads], I[heads]  # noqa: E741
@@ -259,6 +258,8 @@ class Engine:
                 break
             wanted *= 2
         if diverse is not None:
+            from vlsearch.search.diversity import mmr
+
             pool = slice(0, POOL)
             order = mmr(D[pool], self.vectors(I[pool], kind), min(n, POOL, len(I)), diverse)
             order = np.concatenate([order, np.arange(POOL, len(I))])
@@ -294,8 +295,13 @@ def _check(k: int, to: str, page: int, sort: str, diverse: float | None) -> None
         raise UsageError(f"--diverse must be between 0 (variety) and 1 (score), not {diverse:g}")
 
 
+def _distinct(I: NDArray[np.int64]) -> list[int]:  # noqa: E741
+    """Without np.unique, which imports numpy.ma: that takes as long as a search."""
+    return list(dict.fromkeys(I.ravel().tolist()))
+
+
 def _among(I: NDArray[np.int64], known: set[int]) -> NDArray[np.bool_]:  # noqa: E741
-    return np.isin(I, np.fromiter(known, np.int64, len(known)))
+    return np.fromiter((i in known for i in I.ravel().tolist()), np.bool_, I.size).reshape(I.shape)
 
 
 def _sorted(hits: Sequence[Hit], sort: str) -> list[Hit]:

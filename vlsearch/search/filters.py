@@ -194,9 +194,7 @@ def _moment(text: str) -> tuple[str, str]:
     """When it begins and when it is over."""
     match = re.fullmatch(_MOMENT, text, re.ASCII)
     if match is None:
-        raise UsageError(
-            f"{text!r} is no date; write 2021, 2021-06, 2021-06-15 or 2021-06-15T18:00, or two of them with .. between"
-        )
+        raise UsageError(f"{text!r} is no date; write 2021, 2021-06, 2021-06-15, 2021-06-15T18:00 or 2021-06..2021-08")
     year, month, day, hour, minute, second = (None if part is None else int(part) for part in match.groups())
     try:
         start = datetime(

@@ -32,7 +32,6 @@ def groups(vectors: NDArray[np.float32], threshold: float) -> NDArray[np.int64]:
         close = block @ block.T >= threshold
         for row in np.flatnonzero(free):
             if free[row]:
-                close[row, row] = True  # also where rounding, or a row of zeros, says otherwise
                 rows[free & close[row]] = start + row
                 free &= ~close[row]
         heads = np.append(heads, start + np.flatnonzero(rows == np.arange(start, start + len(block))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlsearch.errors import UsageError
-from vlsearch.printable import printable
+from vlsearch.search.mistake import Mistake
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,23 +23,6 @@ WEIGHT = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+):(?![0-9])")
 SPACE = re.compile(r"\s*")
 CANCELLED = 1e-6
 """length of a sum of unit vectors, its largest weight 1, below which only rounding is left of it"""
-SHOWN = 60
-"""letters of a long query that are shown before and behind a mistake"""
-
-
-class QueryError(UsageError):
-    """A mistake in the short form, in one line; `details` are the text and a caret under the place."""
-
-    def __init__(self, message: str, text: str, place: int) -> None:
-        super().__init__(f"{message}, at column {place + 1} of the query")
-        before = ("…" if place > SHOWN else "") + printable(text[max(0, place - SHOWN) : place])
-        after = printable(text[place : place + SHOWN]) + ("…" if place + SHOWN < len(text) else "")
-        self.details = (before + after, " " * columns(before) + "^")
-
-
-def columns(text: str) -> int:
-    """How far a terminal moves on for it."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 @dataclass(frozen=True)
@@ -67,7 +49,7 @@ class Term:
 def parse(text: str) -> tuple[Term, ...]:
     """The terms of the short form, such as "horse + stripes - 2:fruit"; docs/queries.md describes it.
 
-    Raises QueryError, or UsageError where there is nothing at all.
+    Raises Mistake, or UsageError where there is nothing at all.
     """
     place, terms = _after_space(text, 0), []
     if place == len(text):
@@ -79,7 +61,7 @@ def parse(text: str) -> tuple[Term, ...]:
             place = _after_space(text, operator.end())
             if place == len(text) or OPERATOR.match(text, place):
                 what = "something to look for" if operator[0] == "+" else "something to keep away from"
-                raise QueryError(f'"{operator[0]}" needs {what} behind it', text, operator.start())
+                raise _mistake(f'"{operator[0]}" needs {what} behind it', text, operator.start())
         term, place = _term(text, place, sign)
         terms.append(term)
         if place == len(text):
@@ -119,18 +101,18 @@ def _term(text: str, start: int, sign: float) -> tuple[Term, int]:
     if weight := WEIGHT.match(text, start):
         size = float(weight[1])
         if size == 0 or not math.isfinite(size):
-            raise QueryError("a weight must be above 0 and finite", text, start)
+            raise _mistake("a weight must be above 0 and finite", text, start)
         place = _after_space(text, weight.end())
         if place == len(text) or OPERATOR.match(text, place):
-            raise QueryError("a weight needs a term behind it", text, start)
+            raise _mistake("a weight needs a term behind it", text, start)
     quoted = text[place] == '"'
     content, end = _quoted(text, place) if quoted else _bare(text, place)
     if not content.strip():
-        raise QueryError("a term is empty", text, place)
+        raise _mistake("a term is empty", text, place)
     if quoted:
         end = _after_space(text, end)
         if end < len(text) and not OPERATOR.match(text, end):
-            raise QueryError('only " + " or " - " may follow a quoted term (\\" is a quote that is meant)', text, end)
+            raise _mistake('only " + " or " - " may follow a quoted term (\\" is a quote that is meant)', text, end)
     return Term(content, weight=sign * size), end
 
 
@@ -158,13 +140,13 @@ def _quoted(text: str, start: int) -> tuple[str, int]:
         letters.append(text[place])
         place += 1
     if place == len(text):
-        raise QueryError('a quote is not closed (\\" is one that is meant)', text, start)
+        raise _mistake('a quote is not closed (\\" is one that is meant)', text, start)
     return "".join(letters), place + 1
 
 
 def _escaped(text: str, place: int) -> int:
     if place + 1 == len(text):
-        raise QueryError(
+        raise _mistake(
             "a backslash needs the letter that it escapes behind it (\\\\ is one that is meant)", text, place
         )
     return place + 1
@@ -184,3 +166,7 @@ def _written(weight: str, text: str, size: float) -> str:
         pass
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'{weight}"{escaped}"'
+
+
+def _mistake(message: str, text: str, place: int) -> Mistake:
+    return Mistake(f"{message}, at column {place + 1} of the query", text, place)

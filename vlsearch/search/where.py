@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,17 +12,15 @@ from typing import Any, Literal, NamedTuple, NoReturn, cast
 
 from vlsearch.catalog.conditions import FIELDS
 from vlsearch.errors import UsageError
-from vlsearch.printable import printable
 from vlsearch.search import expression as tree
 from vlsearch.search.expression import Expression, Sign, Step
 from vlsearch.search.filters import format_named, interval
+from vlsearch.search.mistake import Mistake
 
 LONGEST = 500
 """words and signs of an expression"""
 DEEPEST = 8
 """brackets, nots and minus signs within each other: SQLite's parser holds a hundred things at a time"""
-SHOWN = 60
-"""characters of an expression that are shown on each side of what is wrong"""
 UNITS = {"": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
 WORDS = ("and", "or", "not", "in", "is", "null", "missing")
 
@@ -38,27 +35,8 @@ _TOKEN = re.compile(
 )
 
 
-class WhereError(UsageError):
-    """What is wrong, in one line; `details` are the expression and a caret under the place."""
-
-    def __init__(self, message: str, expression: str = "", place: int = 0) -> None:
-        super().__init__(message)
-        start = max(place - SHOWN, 0)
-        before, after = printable(expression[start:place]), printable(expression[place : place + SHOWN])
-        lead = "…" if start else ""
-        rest = "…" if len(expression) > place + SHOWN else ""
-        self.details = (lead + before + after + rest, "".join(map(_blank, lead + before)) + "^")
-
-
-def _blank(c: str) -> str:
-    """As wide as `c` on a terminal."""
-    if unicodedata.combining(c) or unicodedata.category(c) in {"Mn", "Me", "Cf"}:
-        return ""
-    return "  " if unicodedata.east_asian_width(c) in "WF" else " "
-
-
 def parse(text: str) -> Expression:
-    """The tree of an expression. Raises WhereError."""
+    """The tree of an expression. Raises Mistake."""
     return _Parser(text).expression()
 
 
@@ -86,7 +64,7 @@ class _Parser:
         self.next, self.depth = 0, 0
 
     def fail(self, message: str, place: int) -> NoReturn:
-        raise WhereError(f"--where: {message}", self.text, place)
+        raise Mistake(f"--where: {message}", self.text, place)
 
     def expression(self) -> Expression:
         if not self.tokens:

@@ -89,7 +89,8 @@ def read_shard(path: Path, sha256: str | None = None) -> tuple[NDArray[np.int64]
         data = path.read_bytes()
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             raise LibraryDamaged(f"shard {path} is damaged: its checksum differs; `vlsearch repair` mends it")
-        table = pq.read_table(pa.BufferReader(data)).combine_chunks()
+        # on a thread of Arrow's, `data` may be let go of after Python has begun to end, which aborts the process
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise LibraryDamaged(f"shard {path} cannot be read: {error}; `vlsearch repair` mends it") from error
     vector = table.column("vector").chunk(0)
