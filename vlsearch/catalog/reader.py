@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from vlsearch.catalog.rows import IMAGE, ModelRow, ShardRow
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 30
 CHUNK = 500  # values in one IN (...): well under every database's limit
-FETCHED = 10_000
 
 
 class Reader:
@@ -40,15 +40,10 @@ class Reader:
         yield from self._connection.execute(sql, parameters)
 
     def numbers(self, sql: str, parameters: Sequence[Any] = ()) -> NDArray[np.int64]:
-        """The first column of the answer, (n,) int64."""
+        """The only column of the answer, (n,) int64."""
         import numpy as np
 
-        cursor = self._connection.execute(sql, parameters)
-        cursor.arraysize = FETCHED
-        parts = [np.empty(0, np.int64)]
-        while rows := cursor.fetchmany():
-            parts.append(np.fromiter((row[0] for row in rows), np.int64, len(rows)))
-        return np.concatenate(parts)
+        return np.fromiter(chain.from_iterable(self._connection.execute(sql, parameters)), np.int64)
 
     def among(self, sql: str, values: Iterable[int]) -> Iterator[tuple[Any, ...]]:
         """The rows of a statement with `IN {}`, for any number of values, some of them at a time."""
