@@ -331,13 +331,14 @@ def forget_missing(c: Connection, folder: str | None = None) -> tuple[int, int]:
     if folder is not None:
         gone = and_(gone, under(File.path, folder))
     files = c.execute(delete(File).where(gone)).rowcount
-    orphan = ~exists().where(File.content_id == Content.id)
-    orphans = select(Content.id).where(orphan)
-    texts = select(Caption.id).where(Caption.content_id.in_(orphans))
-    c.execute(delete(Vector).where(Vector.kind == TEXT, Vector.item_id.in_(texts)))
-    c.execute(delete(Vector).where(Vector.kind == IMAGE, Vector.item_id.in_(orphans)))
-    contents = c.execute(delete(Content).where(orphan)).rowcount
-    return files, contents
+    orphans = list(c.execute(select(Content.id).where(~exists().where(File.content_id == Content.id))).scalars())
+    of_any_model = Vector.model_id.in_(select(Model.id))  # else every vector is looked at
+    for part in chunks(orphans):
+        texts = select(Caption.id).where(Caption.content_id.in_(part))
+        c.execute(delete(Vector).where(of_any_model, Vector.kind == TEXT, Vector.item_id.in_(texts)))
+        c.execute(delete(Vector).where(of_any_model, Vector.kind == IMAGE, Vector.item_id.in_(part)))
+        c.execute(delete(Content).where(Content.id.in_(part)))
+    return files, len(orphans)
 
 
 # counts and runs
