@@ -32,7 +32,7 @@ def photos_12mp() -> Path:
         for path in sorted(coco200().glob("*.jpg"))[:120]:
             enlarged(path).save(folder / path.name, quality=90)
 
-    return _kept("photos-12mp", make)
+    return kept("photos-12mp", make)
 
 
 def enlarged(path: Path):
@@ -58,10 +58,10 @@ def photos_640() -> Path:
                 photo = ImageOps.mirror(photo) if cut % 2 else photo
                 photo.save(folder / f"{path.stem}-{cut}.jpg", quality=85 + cut)
 
-    return _kept("photos-640", make)
+    return kept("photos-640", make)
 
 
-def _kept(name: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, make: Callable[[Path], None]) -> Path:
     """A folder in the user's cache, filled by `make` when it is not there yet."""
     folder = platformdirs.user_cache_path("vlsearch", appauthor=False) / "benchmarks" / name
     if not folder.is_dir():

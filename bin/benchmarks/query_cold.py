@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._ingest import random_weights
-from benchmarks._material import QUICK, REPEATS, _kept, random_model
+from benchmarks._material import QUICK, REPEATS, kept, random_model
 
 MODEL, QUERY = "ViT-B-32", "a dog on the beach"
 DIM, SMALL, LARGE = 512, 10_000, 100_000 if QUICK else 1_000_000
@@ -31,12 +31,12 @@ CLOSE = 2e-3
 
 
 def run() -> dict[str, float]:
-    weights = _kept("query-weights", make_weights) / "weights.safetensors"
-    plain = _kept("query-plain", make_plain)
+    weights = kept("query-weights", make_weights) / "weights.safetensors"
+    plain = kept("query-plain", make_plain)
     small, large = (
-        _kept(f"query-{count}", lambda to, n=count: make_library(to, n, weights)) for count in (SMALL, LARGE)
+        kept(f"query-{count}", lambda to, n=count: make_library(to, n, weights)) for count in (SMALL, LARGE)
     )
-    cache = _kept("query-cache", lambda _: None)
+    cache = kept("query-cache", lambda _: None)
     export(weights, cache)
     environment = compiled(cache / "bytecode") | {"VLSEARCH_CACHE": str(cache), "VLSEARCH_DAEMON": "0"}
     asked = {

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from benchmarks._material import _kept
+from benchmarks._material import kept
 from benchmarks.query_cold import QUERY, SMALL, Daemon, compiled, make_library, make_weights, output
 
 ROUNDS = 30
@@ -22,9 +22,9 @@ IMPORTS = "import json, socket, vlsearch.daemon.client"
 
 
 def run() -> dict[str, float]:
-    weights = _kept("query-weights", make_weights) / "weights.safetensors"
-    folder = _kept(f"query-{SMALL}", lambda to: make_library(to, SMALL, weights))
-    cache = _kept("query-cache", lambda _: None)
+    weights = kept("query-weights", make_weights) / "weights.safetensors"
+    folder = kept(f"query-{SMALL}", lambda to: make_library(to, SMALL, weights))
+    cache = kept("query-cache", lambda _: None)
     library = str(folder / "library")
     query = [sys.executable, "-m", "vlsearch", "query", QUERY, "--library", library]
     with tempfile.TemporaryDirectory(prefix="vl") as runtime:

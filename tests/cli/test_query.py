@@ -281,3 +281,24 @@ def test_a_contact_sheet_for_a_photo_whose_name_is_no_utf8(cli: Cli, photos: Pho
     done = cli("query", "--image", odd, "--html", tmp_path / "sheet.html", "--json")
     assert (done.code, done.err) == (0, "")
     assert "caf\\xe9.jpg" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+
+
+def test_photos_are_copied_and_opened(cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("click.launch", lambda file: opened.append(file) or 0)
+    done = cli("query", "dog", "-k", "3", "--copy-to", tmp_path / "out", "--open", "--paths")
+    assert done.code == 0
+    assert {Path(line).name for line in done.text.splitlines()} == {file.name for file in (tmp_path / "out").iterdir()}
+    assert "3 copied" in done.err
+    (sheet,) = opened
+    assert Path(sheet).read_text().count("<img") == 3
+    Path(sheet).unlink()
+    (folder / "00000.jpg").write_bytes(b"")
+    assert cli("query", "--like", folder / "00001.jpg", "--copy-to", folder / "00002.jpg" / "x").code in (1, 2)
+
+
+@pytest.mark.usefixtures("folder")
+def test_thumbnails_are_for_terminals(cli: Cli) -> None:
+    done = cli("query", "dog", "--thumbnails")
+    assert (done.code, done.out) == (2, b"")
+    assert "--html" in done.err

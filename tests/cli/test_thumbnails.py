@@ -32,7 +32,7 @@ for module in PRELOADED:
     __import__(module)
 began = time.perf_counter()
 thumbnails.check_terminal()
-thumbnails.print_thumbnails(Console(), [Hit(n, 0.5, path, n) for n, path in enumerate(sys.argv[1:], 1)])
+thumbnails.print_thumbnails([Hit(n, 0.5, path, n) for n, path in enumerate(sys.argv[1:], 1)], Console())
 print("seconds", time.perf_counter() - began)
 """
 PRELOADED = ["PIL.Image", "pi_heif", "rich.console", "textual_image._pixeldata", "textual_image._sixel"]

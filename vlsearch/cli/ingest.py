@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from vlsearch.cli.completion import files
 from vlsearch.cli.options import (
     check_weights,
     library_option,
@@ -30,7 +31,7 @@ INTERRUPTED = 130
 
 
 @click.command(no_args_is_help=True)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=files)
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Skip files and folders whose name or path matches.")
 @click.option("--watch", is_flag=True, help="Then follow changes, until Ctrl-C.")
 @click.option(

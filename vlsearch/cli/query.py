@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from vlsearch.cli import deliver
 from vlsearch.cli.answers import print_paths, print_table
+from vlsearch.cli.completion import files
 from vlsearch.cli.filter_options import filter_options, filters_from
 from vlsearch.cli.options import check_weights, library_option, load_source, model_options, prepare_texts
 from vlsearch.cli.printing import print_json, warn
 from vlsearch.cli.terms import TermsCommand, prompts_for, terms_options
+from vlsearch.cli.thumbnails import check_terminal, print_thumbnails
 
 if TYPE_CHECKING:
     from vlsearch.search.engine import Engine, Hit
@@ -31,7 +34,9 @@ DIVERSE = 0.5
 @click.command(cls=TermsCommand, no_args_is_help=True)
 @click.argument("text", required=False)
 @terms_options
-@click.option("--batch", metavar="FILE|-", help="Many queries, one a line, in short form or as JSON.")
+@click.option(
+    "--batch", metavar="FILE|-", shell_complete=files, help="Many queries, one a line, in short form or as JSON."
+)
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="With --batch: .jsonl or .parquet.")
 @filter_options
 @click.option("--to", type=click.Choice(["photos", "captions"]), default="photos", show_default=True)
@@ -47,6 +52,9 @@ DIVERSE = 0.5
 @click.option("--paths", is_flag=True, help="Paths only, one a line, as the file system has them.")
 @click.option("-0", "null", is_flag=True, help="With --paths: end each with a null byte, for xargs -0.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write a contact sheet as well.")
+@click.option("--open", "open_", is_flag=True, help="Open the contact sheet.")
+@click.option("--copy-to", metavar="DIR", type=click.Path(path_type=Path), help="Copy the photos there as well.")
+@click.option("--thumbnails", is_flag=True, help="Show the photos in the terminal.")
 @library_option
 @model_options
 def command(
@@ -63,6 +71,9 @@ def command(
     paths: bool,
     null: bool,
     html: Path | None,
+    open_: bool,
+    copy_to: Path | None,
+    thumbnails: bool,
     order_check: bool,
     explain: bool,
     diverse: bool,
@@ -84,6 +95,10 @@ def command(
     filters = filters_from(options)
     templates = prompts_for(prompts)
     check(text, terms, filters, options, order_check or explain, batch, out)
+    if thumbnails:
+        check_terminal()
+    if open_ and html is None:
+        html = deliver.sheet_to_open()
     with engine_for(open_engine, library_path, model_name, weights, allow_url=allow_url) as engine:
         if batch is not None:
             return answer_batch(engine, batch, out, filters, templates, options)
@@ -97,10 +112,15 @@ def command(
         order = checked_order(engine, terms, filters, templates, options) if order_check else None
         if html is not None:
             write_html(html, engine, terms, hits, filters, templates, explanations, order, options["page"])
-        show(hits, explanations, order, as_json, "\0" if null else "\n" if paths else "", options)
+        if thumbnails:
+            print_thumbnails(hits)
+        else:
+            show(hits, explanations, order, as_json, "\0" if null else "\n" if paths else "", options)
         if not hits and not as_json and not paths and not null:
             warn(nothing(filters, options))
-    return 0
+    if open_ and html is not None:
+        deliver.open_file(html)
+    return deliver.copy_to(copy_to, hits) if copy_to is not None else 0
 
 
 @contextmanager

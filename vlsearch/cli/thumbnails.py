@@ -32,13 +32,14 @@ def check_terminal() -> None:
         raise VlsearchError("--thumbnails needs a package more: pip install 'vlsearch[thumbnails]'")
 
 
-def print_thumbnails(console: Console, hits: Sequence[Hit]) -> None:
+def print_thumbnails(hits: Sequence[Hit], console: Console | None = None) -> None:
     """Each hit's line, and under it the photo, or why there is none. The terminal must have passed `check_terminal`."""
+    from rich.console import Console
     from rich.text import Text
 
     from vlsearch.cli.answers import short
 
-    image = image_class()
+    image, console = image_class(), console or Console()
     for hit in hits:
         score = "" if hit.score is None else f"  {hit.score:.3f}"
         console.print(Text(f"{hit.rank}{score}  {printable(short(hit.path))}"))
