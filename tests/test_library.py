@@ -439,7 +439,7 @@ def test_a_write_that_fails(
 
 
 def test_an_open_index_follows_what_others_commit(
-    library: Library, encoder: ColourEncoder, take: Callable[..., object], photos: Callable[..., Path]
+    library: Library, take: Callable[..., object], photos: Callable[..., Path]
 ) -> None:
     take(photos(3))
     with open_library(library.path) as reader:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
 __all__ = [
@@ -28,7 +26,10 @@ __all__ = [
     "open_library",
 ]
 
+TYPE_CHECKING = False  # importing typing would take a tenth of what a warm query may
 if TYPE_CHECKING:
+    from typing import Any
+
     from vlsearch.api import Library, open_library
     from vlsearch.audit.report import AuditReport
     from vlsearch.encoders.registry import load as load_model

@@ -1,5 +1,6 @@
 """`vlsearch` and `python -m vlsearch`: a daemon that runs is asked before anything slow is imported."""
 
+import os
 import sys
 
 
@@ -12,7 +13,7 @@ def main() -> None:
         except KeyboardInterrupt:
             sys.exit(130)
         if code is not None:
-            sys.exit(code)
+            os._exit(code)  # all is written; Python's own end would take milliseconds
     from vlsearch.cli import main as command_line
 
     command_line()

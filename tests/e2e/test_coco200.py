@@ -14,9 +14,9 @@ from sqlalchemy import delete
 from vlsearch.audit.perturb import perturb
 from vlsearch.audit.report import AuditReport
 from vlsearch.audit.retrieval import audit_retrieval
+from vlsearch.audit.run import captioned
 from vlsearch.catalog import queries
 from vlsearch.catalog.tables import Caption
-from vlsearch.audit.run import captioned
 from vlsearch.encoders import registry
 from vlsearch.ingest.captions import match, read_captions
 from vlsearch.ingest.pipeline import ingest
