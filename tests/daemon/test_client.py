@@ -232,6 +232,10 @@ def test_a_daemon_killed_in_mid_answer(
             time.sleep(0.01)
         process.kill()
 
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("os._exit", leave)
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(SystemExit) as ended:

@@ -90,7 +90,9 @@ def load(library_path: Path, model_name: str | None, weights: Path | None) -> En
         warm.keep(library, encoder)
     import torch
 
-    torch.set_num_threads(1)  # a text takes 10 ms on one core; several wait for each other on a machine that is busy
+    torch.set_num_threads(1)  # several would wait for each other on a machine that is busy
+    if hasattr(encoder, "pack_texts"):
+        encoder.pack_texts()
     return encoder
 
 
