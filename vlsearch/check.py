@@ -177,7 +177,7 @@ def repair(library: Library, load: Callable[[ModelRow], Encoder], progress: Prog
             embed_again(library, model, wanted, load, done, progress)
         except ModelError as error:
             failed = error
-    library.save_indexes()
+    library.save_indexes(progress)
     if failed is not None:
         raise failed
     return done

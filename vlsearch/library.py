@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vlsearch.catalog.rows import ModelRow, ShardRow
     from vlsearch.encoders.base import Encoder, TextEncoder
     from vlsearch.vectors.backend import Backend
+    from vlsearch.vectors.build import Progress
     from vlsearch.vectors.derived import DerivedIndex
 
 CATALOG = "catalog.sqlite"
@@ -287,13 +288,14 @@ class Library:
             number = max((int(Path(s.file).stem) for s in queries.shards(c, model.id)), default=0) + 1
         return f"vectors/{self.folder_of(model)}/{number:06d}.parquet"
 
-    def save_indexes(self) -> None:
-        """Bring the index files of every model up to the shards."""
+    def save_indexes(self, progress: Progress = lambda *_: None) -> None:
+        """Bring the index files of every model up to the shards. A large one that is made anew takes a minute for each
+        million vectors."""
         self._indexes.clear()
         for model in self.models():
             for kind in ("image", "text"):
                 with self.writing():
-                    self.derived(model, kind).save()
+                    self.derived(model, kind).save(progress)
 
     @staticmethod
     def folder_of(model: ModelRow) -> str:

@@ -77,4 +77,4 @@ def embed_all(library: Library, load: Callable[[ModelRow], Encoder], progress: P
             encoder = load(model)
             library.model_of(encoder)
             embed_captions(library, encoder, model, lacking, progress)
-    library.save_indexes()
+    library.save_indexes(progress)

@@ -86,7 +86,7 @@ class Ingest:
                 self._note_missing(covered(roots), unreadable, seen)
                 if self.row is not None:
                     self._embed_captions()
-                    self.library.save_indexes()
+                    self.library.save_indexes(self.progress)
                     merge_when_it_pays(self.library)
         finally:
             spool.close()

@@ -102,7 +102,7 @@ def import_vectors(
             run.take(source, block)
             done += len(block.photos)
     progress("vectors", total, total)
-    library.save_indexes()
+    library.save_indexes(progress)
     run.summary.seconds = time.monotonic() - began
     return run.summary
 
