@@ -29,7 +29,7 @@ def packed_text(tower: Any, dtype: torch.dtype) -> PackedText | None:
 
 
 class PackedText:
-    """(n, length) token ids, length ≤ context_length, to (n, d) text features, not normalised: `cut_text.encode_cut`."""
+    """(n, length) token ids to (n, d) text features, not normalised, as `cut_text.encode_cut` has them."""
 
     def __init__(self, tower: Any, dtype: torch.dtype) -> None:
         self._tower, self._dtype = tower, dtype
