@@ -247,7 +247,7 @@ def test_an_index_that_shards_have_outrun_is_no_damage(
 ) -> None:
     """As after Ctrl-C, or beside an ingest: readers add what it lacks."""
     with monkeypatch.context() as patch:
-        patch.setattr(Library, "save_indexes", lambda _: None)
+        patch.setattr(Library, "save_indexes", lambda *_: None)
         assert take(photos(3, "yet more", seed=7)).embedded == 3
     assert whats(small) == []
     (file,) = small.path.glob("index/*colour.faiss")
