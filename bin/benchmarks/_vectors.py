@@ -127,3 +127,10 @@ def live_blocks(library, model) -> Iterator:
 def recall(found, truth) -> float:
     """The part of the true neighbours that was found."""
     return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), truth.tolist(), strict=True)]))
+
+
+class Known:
+    """The part of a model that is asked for where the vectors are there already."""
+
+    def __init__(self, row) -> None:
+        self.name, self.fingerprint, self.dim = row.name, row.fingerprint, row.dim

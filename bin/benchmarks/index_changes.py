@@ -88,14 +88,7 @@ def answers(path, xb) -> np.ndarray:
 
     with open_library(path) as library:
         row = library.model(_vectors.MODEL)
-        return Engine(library, Known(row)).nearest(xb, 1)[1][:, 0]
-
-
-class Known:
-    """The part of a model that is asked for where the vectors are there already."""
-
-    def __init__(self, row) -> None:
-        self.name, self.fingerprint, self.dim = row.name, row.fingerprint, row.dim
+        return Engine(library, _vectors.Known(row)).nearest(xb, 1)[1][:, 0]
 
 
 def gone(path, ids: list[int], delete: Callable[[], None]) -> float:
@@ -130,7 +123,7 @@ def recalls(library, model) -> dict[str, float]:
     """recall@10 among what lives, as it is shown."""
     from vlsearch.search.engine import Engine
 
-    engine, figures = Engine(library, Known(model)), {}
+    engine, figures = Engine(library, _vectors.Known(model)), {}
     for name, xq in _vectors.queries().items():
         truth = _vectors.exact(xq, _vectors.live_blocks(library, model))[1]
         figures[name] = _vectors.recall(engine.nearest(xq, 10)[1], truth)

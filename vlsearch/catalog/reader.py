@@ -102,8 +102,19 @@ class Reader:
 
     def first_paths(self, content_ids: Iterable[int]) -> dict[int, str]:
         """content id -> the first of the places where it lies at present."""
-        query = "SELECT content_id, min(path) FROM file WHERE missing_since IS NULL AND content_id IN {} GROUP BY 1"
-        return {content_id: os.fsdecode(path) for content_id, path in self.among(query, content_ids)}
+        return {content_id: path for content_id, (path, _) in self.photos(content_ids).items()}
+
+    def photos(self, content_ids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
+        """content id -> the first of the places where it lies at present, and when it was taken, as EXIF has it."""
+        query = (
+            "SELECT content_id, path, taken_at FROM file JOIN content ON content.id = content_id "
+            "WHERE missing_since IS NULL AND content_id IN {}"
+        )
+        found: dict[int, tuple[bytes, str | None]] = {}
+        for content_id, path, taken in self.among(query, content_ids):
+            if content_id not in found or path < found[content_id][0]:
+                found[content_id] = path, taken
+        return {content_id: (os.fsdecode(path), taken) for content_id, (path, taken) in found.items()}
 
     def places(self) -> Iterator[tuple[str, int]]:
         """(path, content id) of all photos, wherever they lie at present, by path."""

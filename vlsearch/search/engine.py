@@ -193,14 +193,16 @@ class Engine:
         with self.library.snapshot() as reader:
             found = reader.caption_rows(ids) if kind == TEXT else {i: (i, None) for i in ids}
             photos = sorted({content_id for content_id, _ in found.values()})
-            paths = filters.paths(reader, photos) if filters else reader.first_paths(photos)
-            captions, taken = reader.captions(photos), reader.taken(photos)
-        known = {i: (photo, text) for i, (photo, text) in found.items() if photo in paths}
+            about, captions = reader.photos(photos), reader.captions(photos)
+            if filters:
+                paths = filters.paths(reader, photos)
+                about = {photo: (paths[photo], taken) for photo, (_, taken) in about.items() if photo in paths}
+        known = {i: (photo, text) for i, (photo, text) in found.items() if photo in about}
 
         def answer(scores: list[float], row: list[int]) -> list[Hit]:
             shown = [(score, *known[i]) for score, i in zip(scores, row, strict=True) if i in known]
             return [
-                Hit(rank, score, paths[photo], photo, tuple(captions.get(photo, ())), text, taken.get(photo))
+                Hit(rank, score, about[photo][0], photo, tuple(captions.get(photo, ())), text, about[photo][1])
                 for rank, (score, photo, text) in enumerate(shown, first)
             ]
 
@@ -296,8 +298,8 @@ def _check(k: int, to: str, page: int, sort: str, diverse: float | None) -> None
 
 
 def _distinct(I: NDArray[np.int64]) -> list[int]:  # noqa: E741
-    """Without np.unique, which imports numpy.ma: that takes as long as a search."""
-    return list(dict.fromkeys(I.ravel().tolist()))
+    """Ascending. Without np.unique, which imports numpy.ma: that takes as long as a search."""
+    return sorted(set(I.ravel().tolist()))
 
 
 def _among(I: NDArray[np.int64], known: set[int]) -> NDArray[np.bool_]:  # noqa: E741
