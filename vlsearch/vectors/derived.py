@@ -173,7 +173,12 @@ class DerivedIndex:
         except LibraryDamaged as error:
             if self.gone():
                 raise
-            log.warning("index %s does not match its shards: %s; rebuilding it", self.stem, error)
+            log.warning(
+                "index %s does not match its shards: %s; rebuilding it in memory, until an ingest or "
+                "`vlsearch optimize --index` writes it",
+                self.stem,
+                error,
+            )
         try:
             manifest = self.manifest()
             manifest.held(self.named())

@@ -58,7 +58,7 @@ def measured(derived: DerivedIndex, model: str, kind: str, manifest: Manifest) -
     backend = derived.open()
     ms = milliseconds(backend, questions(backend.parts[0])) if backend.parts else 0.0
     after = resident_bytes()
-    main = manifest.parts[MAIN]
+    main, mapped = manifest.parts[MAIN], sum(part.size for part in manifest.parts.values())
     return IndexReport(
         model=model,
         kind=kind,
@@ -69,8 +69,8 @@ def measured(derived: DerivedIndex, model: str, kind: str, manifest: Manifest) -
         target=manifest.target,
         recall=main.recall,
         ms=round(ms, 3),
-        mapped=sum(part.size for part in manifest.parts.values()),
-        resident=None if before is None or after is None else max(0, after - before),
+        mapped=mapped,
+        resident=None if before is None or after is None else min(max(0, after - before), mapped),
         seconds=main.seconds,
     )
 
