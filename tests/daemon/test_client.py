@@ -91,6 +91,12 @@ def test_the_library_is_the_one_that_the_command_opens(monkeypatch: pytest.Monke
     assert asking.library_path(["query", "dog"]) == str(default_path())
 
 
+def test_a_terminal_that_does_not_know_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((0, 0)))
+    asked = asking.request(["query", "dog"], "/nowhere")
+    assert (asked["columns"], asked["lines"]) == (80, 24)
+
+
 def test_next_to_nothing_is_imported() -> None:
     code = (
         "import sys; before = set(sys.modules); sys.argv = ['vlsearch', 'query', 'dog', '--library', '/nowhere'];"

@@ -93,8 +93,8 @@ def request(arguments: list[str], library: str) -> dict[str, Any]:
         "umask": umask,
         "terminal": sys.stdout.isatty(),
         "encoding": sys.stdout.encoding,
-        "columns": columns,
-        "lines": lines,
+        "columns": columns or 80,  # a terminal may not know its size, which is 0 then
+        "lines": lines or 24,
     }
 
 
