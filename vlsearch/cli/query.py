@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -111,7 +113,7 @@ def command(
             explanations = explain_hits(engine, terms, hits, templates)
         order = checked_order(engine, terms, filters, templates, options) if order_check else None
         if html is not None:
-            write_html(html, engine, terms, hits, filters, templates, explanations, order, options["page"])
+            write_html(html, engine, terms, hits, templates, explanations, order, options["page"])
         if thumbnails:
             print_thumbnails(hits)
         else:
@@ -268,7 +270,6 @@ def write_html(
     engine: Engine,
     terms: Sequence[Term],
     hits: Sequence[Hit],
-    filters: Filters,
     templates: Prompts | None,
     explanations: Sequence[Explanation] | None,
     order: OrderCheck | None,
@@ -291,6 +292,7 @@ def write_html(
         )
         for n, hit in enumerate(hits)
     ]
-    title = describe(terms) if terms else str(filters)
+    named = [replace(t, image=os.path.basename(t.image)) if t.image else t for t in terms]  # noqa: PTH119 - or a URL
+    title = describe(named) if terms else "photos"
     sentence = order.sentence() if order is not None else ""
     write_sheet(file, [Section(title, "", tiles, terms=terms, order=sentence, page=page)])

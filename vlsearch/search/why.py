@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def explain_hits(
         None if first is None else first.text,
         lambda texts: _asked_with(engine, terms, first, texts, prompts),
         engine.vectors([hit.id for hit in hits]),
-        [term.text or str(term.image) for term in terms],
+        [term.text or os.path.basename(str(term.image)) for term in terms],  # noqa: PTH119 - may be a URL
         [term.weight for term in terms],
         engine.embed_many([[replace(term, weight=1.0)] for term in terms], prompts),
     )
