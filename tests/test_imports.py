@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vlsearch"
 HEAVY = ("torch", "open_clip", "faiss", "pyarrow", "sqlalchemy", "matplotlib", "numpy", "scipy", "PIL", "rich")
 
+SLOW = ("torch", "open_clip", "sqlalchemy", "pyarrow", "scipy", "PIL", "rich", "jinja2")
+
 LAYERS = (
     {"__main__"},
-    {"cli", "daemon"},
-    {"api"},
+    {"cli"},
+    {"api", "daemon"},
     {"check"},
     {"audit", "ingest", "search"},
     {"optimize"},
@@ -32,8 +35,6 @@ ALSO = {
     ("search", "ingest"): "a photo that is asked with is decoded as an ingested one is",
     ("search", "audit"): "words are moved and intervals drawn as in an audit",
     ("migrations", "catalog"): "Alembic compares with the tables",
-    ("cli", "daemon"): "`vlsearch daemon` starts one",
-    ("daemon", "cli"): "a daemon runs command lines",
 }
 """Importing part, imported part -> why these may look beside or above themselves."""
 
@@ -118,6 +119,27 @@ def test_nothing_heavy_is_imported_before_it_is_used(start: str) -> None:
     report = f"import sys, atexit; atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules])); {start}"
     done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_a_query_from_the_shell_imports_no_torch(photos: Callable[..., Path], tmp_path: Path) -> None:
+    """The ingest has exported the text tower; the catalog is read without SQLAlchemy, shards not at all."""
+
+    def run(*arguments: str) -> list[str]:
+        report = (
+            "import sys; from vlsearch.cli import run; code = run(sys.argv[1:]); "
+            f"print([m for m in {SLOW} if m in sys.modules]); sys.exit(code)"
+        )
+        environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+        command = [sys.executable, "-c", report, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return done.stdout.splitlines()
+
+    run("ingest", str(photos(3)), "--model", "builtin")
+    *hits, imported = run("query", "a red square + stripes", "--where", "width > 3")
+    assert len(hits) == 3
+    assert imported == "[]"
+    assert "torch" in run("query", "a red square", "--like", str(tmp_path / "photos" / "00000.jpg"))[-1]
 
 
 def test_public_names_are_imported_lazily_but_found() -> None:

@@ -15,6 +15,7 @@ from vlsearch.ingest.pipeline import embed_captions
 from vlsearch.ingest.summary import Summary
 from vlsearch.library import Library, open_library
 from vlsearch.search.engine import Engine, Hit
+from vlsearch.search.filters import Filters
 from vlsearch.search.query import Term
 
 Photos = Callable[..., Path]
@@ -248,6 +249,33 @@ def test_what_is_forgotten_while_a_reader_is_open_is_left_out(
             assert len(hits) == 10
             assert [hit.rank for hit in hits] == list(range(1, 11))
             assert not {"00002.jpg", "00007.jpg"} & set(names(hits))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_vector_that_holds_no_numbers(engine: Engine, value: float) -> None:
+    xq = np.zeros((1, 48), np.float32)
+    xq[0, 3] = value
+    with pytest.raises(UsageError, match="no numbers"):
+        engine.nearest(xq, 3)
+
+
+def test_a_model_that_answers_with_nan(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.texts, "embed_texts", lambda texts: np.full((len(texts), 48), np.nan, np.float32))
+    with pytest.raises(UsageError, match="no numbers"):
+        engine.search("dog")
+
+
+def test_a_photo_in_two_folders_is_shown_where_the_filter_looks(engine: Engine, take: Take, photos: Photos) -> None:
+    first = photos(12) / "00003.jpg"
+    other = first.parent.parent / "a" / "copy.jpg"
+    other.parent.mkdir()
+    other.write_bytes(first.read_bytes())
+    take(other.parent)
+    for folder, place in ((first.parent, first), (other.parent, other)):
+        hits = engine.search("dog", 20, filters=Filters.of(under=folder))
+        assert str(place) in [hit.path for hit in hits]
+        assert all(hit.path.startswith(str(folder)) for hit in hits)
+    assert len(engine.search("dog", 20, filters=Filters.of(under=other.parent))) == 1
 
 
 def test_a_hit_as_json() -> None:
