@@ -135,6 +135,7 @@ def test_an_odd_name_can_be_asked_with(cli: Cli, odd: list[str]) -> None:
         (["dog", "-k", "0"], "0 is not in the range"),
         (["dog", "--page", "0"], "0 is not in the range"),
         (["dog", "--to", "captions", "--group-duplicates"], "about photos"),
+        (["dog", "--to", "captions", "--explain"], "about photos"),
         (["--camera", "nikon", "--order-check"], "about words"),
         (["dog", "--out", "x.parquet"], "--out is for --batch"),
         (["dog", "--batch", "-"], "takes its queries from the file"),

@@ -96,7 +96,7 @@ def command(
     check_weights(model_name, weights)
     filters = filters_from(options)
     templates = prompts_for(prompts)
-    check(text, terms, filters, options, order_check or explain, batch, out)
+    check(text, terms, filters, options, order_check, explain, batch, out)
     if thumbnails:
         check_terminal()
     if open_ and html is None:
@@ -145,7 +145,8 @@ def check(
     terms: Sequence[Term],
     filters: Filters,
     options: dict[str, Any],
-    about_words: bool,
+    order_check: bool,
+    explain: bool,
     batch: str | None,
     out: Path | None,
 ) -> None:
@@ -154,7 +155,7 @@ def check(
 
     if batch is not None:
         lone = [name for name in ("diverse", "group_duplicates") if options.get(name)]
-        if terms or text or about_words or lone or options["page"] != 1 or options["sort"] != "score":
+        if terms or text or order_check or explain or lone or options["page"] != 1 or options["sort"] != "score":
             raise UsageError(
                 "--batch takes its queries from the file; besides it only -k, --to, --min-score, --prompts and filters"
             )
@@ -165,10 +166,11 @@ def check(
         raise UsageError(
             'say what to look for: words, --like FILE, or a filter, as in vlsearch query "dog on the beach"'
         )
-    if not terms and about_words:
+    if not terms and (order_check or explain):
         raise UsageError("--order-check and --explain are about words and pictures; give some beside the filters")
-    if options["to"] == "captions" and options["group_duplicates"]:
-        raise UsageError("--group-duplicates is about photos; leave it out with --to captions")
+    if options["to"] == "captions" and (explain or options["group_duplicates"]):
+        name = "explain" if explain else "group-duplicates"
+        raise UsageError(f"--{name} is about photos; leave it out with --to captions")
 
 
 def answer_batch(
