@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from vlsearch.ingest.vector_import import ImportSummary
     from vlsearch.optimize import Merged
     from vlsearch.search.duplicates import Group
-    from vlsearch.search.engine import Engine
+    from vlsearch.search.engine import Engine, Hit
+    from vlsearch.search.explain import Explanation
+    from vlsearch.search.order import OrderCheck
+    from vlsearch.search.prompts import Prompts
     from vlsearch.search.query import Term
     from vlsearch.search.tagging import Tagged
 
@@ -91,14 +94,10 @@ class Library:
         are those of `Filters.of`: under, not_path, taken, camera, near, tag, has_caption, format, where. The rest as
         `vlsearch query --help` has it. UsageError for what cannot be asked.
         """
-
         from vlsearch.search.filters import Filters
-        from vlsearch.search.prompts import prompts_from
-        from vlsearch.search.query import Term, parse
+        from vlsearch.search.query import Term
 
-        given = (parse(query) if query.strip() else ()) if isinstance(query, str) else query
-        terms: list[Term] = list(given)
-        terms += [Term(image=str(place)) for place in _places(like)]
+        terms = [*_terms(query), *(Term(image=str(place)) for place in _places(like))]
         engine = self._engine(model, weights)
         engine.allow_url = allow_url
         found = engine.search(
@@ -106,7 +105,7 @@ class Library:
             k,
             to=to,
             filters=Filters.of(**filters),
-            prompts=prompts_from(str(prompts)) if prompts is not None else None,
+            prompts=_prompts(prompts),
             min_score=min_score,
             page=page,
             sort=sort,
@@ -114,6 +113,55 @@ class Library:
             group_duplicates=group_duplicates,
         )
         return Hits(found)
+
+    def search_many(
+        self,
+        queries: Sequence[str | Sequence[Term]],
+        k: int = 10,
+        *,
+        to: str = "photos",
+        prompts: Place | None = None,
+        model: str | Encoder | None = None,
+        weights: Place | None = None,
+        **filters: Any,
+    ) -> list[Hits]:
+        """The k nearest to each of many queries, thousands a second beside what the model takes for their texts."""
+        from vlsearch.search.engine import KINDS
+        from vlsearch.search.filters import Filters
+
+        engine, kept = self._engine(model, weights), Filters.of(**filters)
+        xq = engine.embed_many([_terms(query) for query in queries], _prompts(prompts))
+        D, I = engine.nearest(xq, k, KINDS[to], engine.allowed(kept, KINDS[to]))  # noqa: E741
+        return [Hits(hits) for hits in engine.hits(D, I, KINDS[to], filters=kept)]
+
+    def order_check(
+        self,
+        query: str | Sequence[Term],
+        k: int = 10,
+        *,
+        model: str | Encoder | None = None,
+        weights: Place | None = None,
+        **filters: Any,
+    ) -> OrderCheck:
+        """How much of the k nearest photos changes when the words of the query are moved; `sentence()` says it."""
+        from vlsearch.search.filters import Filters
+        from vlsearch.search.why import check_order
+
+        engine = self._engine(model, weights)
+        return check_order(engine, _terms(query), k, allowed=engine.allowed(Filters.of(**filters)))
+
+    def explain(
+        self,
+        query: str | Sequence[Term],
+        hits: Sequence[Hit],
+        *,
+        model: str | Encoder | None = None,
+        weights: Place | None = None,
+    ) -> list[Explanation]:
+        """For each of the photos that were found, which words and terms of the query carry its score."""
+        from vlsearch.search.why import explain_hits
+
+        return explain_hits(self._engine(model, weights), _terms(query), hits)
 
     def audit(
         self,
@@ -151,11 +199,11 @@ class Library:
         """
         from vlsearch.search import tagging
         from vlsearch.search.filters import Filters
-        from vlsearch.search.prompts import Prompts, embed_prompts, prompts_from
+        from vlsearch.search.prompts import Prompts, embed_prompts
 
         library, encoder, kept = self._read(), self._engine(model, weights).encoder(), Filters.of(**filters)
         row = library.model_of(encoder)
-        ways = prompts_from(str(prompts)) if prompts is not None else Prompts((tagging.TEMPLATE,))
+        ways = _prompts(prompts) or Prompts((tagging.TEMPLATE,))
         texts, _ = tagging.class_prompts(labels, ways, descriptions or {})
         classes = embed_prompts(encoder.embed_texts, texts)
         with library.snapshot() as reader:
@@ -235,6 +283,12 @@ class Library:
         library = self._read()
         return export_parquet(library, Path(file), library.model(model) if vectors else None)
 
+    def export_captions(self, file: Place) -> int:
+        """Write all captions as .jsonl, .csv, .tsv, .parquet or .json (COCO); how many there were."""
+        from vlsearch.ingest.export import export_captions
+
+        return export_captions(self._read(), Path(file))
+
     def forget(self, under: Place | None = None) -> tuple[int, int]:
         """Drop missing files (under a folder), and photos without any; the numbers of both."""
         from vlsearch.catalog import queries
@@ -287,3 +341,17 @@ class Library:
 
 def _places(given: Places) -> list[Place]:
     return [given] if isinstance(given, str | os.PathLike) else list(given)
+
+
+def _terms(query: str | Sequence[Term]) -> Sequence[Term]:
+    from vlsearch.search.query import parse
+
+    if not isinstance(query, str):
+        return query
+    return parse(query) if query.strip() else ()
+
+
+def _prompts(given: Place | None) -> Prompts | None:
+    from vlsearch.search.prompts import prompts_from
+
+    return None if given is None else prompts_from(str(given))

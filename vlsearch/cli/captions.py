@@ -59,15 +59,10 @@ def export(target: Path, library_path: Path | None) -> int:
     \b
       vlsearch captions export captions.jsonl
     """
-    from vlsearch.catalog import queries
-    from vlsearch.ingest.captions import CaptionRow
-    from vlsearch.ingest.export import write_captions
+    from vlsearch.ingest.export import export_captions
     from vlsearch.library import open_library
 
-    with open_library(library_path) as library, library.read() as c:
-        captions = list(queries.all_captions(c))
-        paths = queries.paths_of(c, [content_id for _, content_id, _, _, _ in captions])
-    rows = [CaptionRow(paths[i][0], text, language) for _, i, text, _, language in captions if i in paths]
-    count = write_captions(rows, target)
+    with open_library(library_path) as library:
+        count = export_captions(library, target)
     click.echo(f"{count:,} captions written to {printable(str(target))}")
     return 0

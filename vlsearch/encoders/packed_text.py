@@ -23,9 +23,12 @@ def packed_text(tower: Any, dtype: torch.dtype) -> PackedText | None:
     if not is_known(tower) or not torch._C._has_mkldnn:
         return None
     try:
-        return PackedText(tower, dtype)
-    except (AttributeError, RuntimeError):  # operators that PyTorch uses for itself, and may rename
+        packed = PackedText(tower, dtype)
+        with torch.inference_mode():
+            packed(torch.zeros((1, 2), dtype=torch.long))
+    except (AttributeError, RuntimeError, TypeError):  # operators that PyTorch has for itself, and may change
         return None
+    return packed
 
 
 class PackedText:

@@ -8,10 +8,13 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlsearch.errors import UsageError
 from vlsearch.ingest.captions import CaptionRow
+
+if TYPE_CHECKING:
+    from vlsearch.library import Library
 
 
 def write_captions(rows: Iterable[CaptionRow], path: Path) -> int:
@@ -93,3 +96,14 @@ def _write_coco(rows: list[CaptionRow], path: Path) -> None:
     images = [{"id": number, "file_name": photo} for photo, number in ids.items()]
     data = json.dumps({"images": images, "annotations": notes}, ensure_ascii=not all(map(_encodable, ids)))
     path.write_text(data + "\n", encoding="utf-8", newline="\n")
+
+
+def export_captions(library: Library, path: Path) -> int:
+    """Write all captions of a library, as `write_captions` does; how many there were."""
+    from vlsearch.catalog import queries
+
+    with library.read() as c:
+        captions = list(queries.all_captions(c))
+        paths = queries.paths_of(c, [content_id for _, content_id, _, _, _ in captions])
+    rows = [CaptionRow(paths[i][0], text, language) for _, i, text, _, language in captions if i in paths]
+    return write_captions(rows, path)
