@@ -122,6 +122,7 @@ def test_a_folder_that_is_not_there(cli: Cli, arguments: tuple[str, ...]) -> Non
     assert done.err.splitlines()[-1].startswith("vlsearch: cannot write 'full/d.json': ")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_what_was_answered(endpoint: Endpoint, arguments: tuple[str, ...]) -> None:
     answer = endpoint.reply
 

@@ -202,6 +202,7 @@ def test_a_closed_pipe_and_a_full_disk(stub: Stub, client: Client) -> None:
     assert (done.returncode, done.stderr) == (1, "vlsearch: No space left on device\n")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_client_alone(stub: Stub, client: Client, place: Path, tmp_path: Path) -> None:
     stub()
     begun = tmp_path / "begun"
