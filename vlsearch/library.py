@@ -289,8 +289,7 @@ class Library:
         return f"vectors/{self.folder_of(model)}/{number:06d}.parquet"
 
     def save_indexes(self, progress: Progress = lambda *_: None) -> None:
-        """Bring the index files of every model up to the shards. A large one that is made anew takes a minute for each
-        million vectors."""
+        """Bring the index files of every model up to the shards; a new one takes a minute a million vectors."""
         self._indexes.clear()
         for model in self.models():
             for kind in ("image", "text"):
