@@ -117,7 +117,7 @@ class World:
         rows.sort(key=lambda row: (-round(scores[row["id"] - 1], 6), row["id"]))
         rows = rows[(page - 1) * k : page * k]
         if sort == "taken":
-            rows.sort(key=lambda row: (row["taken"] is None, row["taken"] or "", row["path"]))
+            rows.sort(key=lambda row: (row["taken"] is None, row["taken"] or "", row["id"]))
         if sort == "path":
             rows.sort(key=lambda row: row["path"])
         return [row["id"] for row in rows], scores
@@ -202,7 +202,7 @@ def test_a_listing_equals_the_oracle(world: World, filters: dict[str, Any], k: i
     hits = world.engine.search(filters=Filters.of(**filters), k=k, page=page, sort=sort)
     rows = world.kept(filters)
     if sort == "taken":
-        rows.sort(key=lambda row: (row["taken"] is None, row["taken"] or "", row["path"]))
+        rows.sort(key=lambda row: (row["taken"] is None, row["taken"] or "", row["id"]))
     else:
         rows.sort(key=lambda row: row["path"])
     part = rows[(page - 1) * k : page * k]

@@ -137,7 +137,7 @@ def open_engine(
         yield engine
         if "torch" in sys.modules:  # the answer is shown; the next one will not need it
             sys.stdout.flush()
-            prepare_texts(engine.texts)
+            prepare_texts(engine.encoder())
 
 
 def check(

@@ -269,18 +269,25 @@ class Engine:
         return D[:n], I[:n], copies[:n]
 
     def _listed(self, filters: Filters, k: int, kind: str, page: int, sort: str) -> list[Hit]:
-        """A page of what the filters keep, by time (oldest first, unknown times last) or path."""
+        """A page of what the filters keep, by time (oldest first, unknown times last; then by id) or by path."""
         if kind == TEXT:
             raise UsageError('to="captions" needs a query: words or a picture')
+        part = slice((page - 1) * k, page * k)
         with self.library.snapshot() as reader:
             ids = filters.content_ids(reader).tolist()
-            taken, paths = reader.taken(ids), filters.paths(reader, ids)
-            hits = [Hit(0, None, paths[i], i, (), None, taken.get(i)) for i in ids if i in paths]
-            hits = _sorted(hits, "path" if sort == "path" else "taken")[(page - 1) * k : page * k]
-            captions = reader.captions([hit.id for hit in hits])
+            if sort == "path":
+                paths = filters.paths(reader, ids)
+                ids = sorted(paths, key=paths.__getitem__)[part]
+                taken = reader.taken(ids)
+            else:
+                taken = reader.taken(ids)
+                ids = sorted(ids, key=lambda i: (taken[i] is None, taken[i] or "", i))[part]
+                paths = filters.paths(reader, ids)
+            captions = reader.captions(ids)
         first = (page - 1) * k + 1
         return [
-            replace(hit, rank=rank, captions=tuple(captions.get(hit.id, ()))) for rank, hit in enumerate(hits, first)
+            Hit(rank, None, paths[i], i, tuple(captions.get(i, ())), None, taken[i])
+            for rank, i in enumerate(ids, first)
         ]
 
 
@@ -308,5 +315,5 @@ def _among(I: NDArray[np.int64], known: set[int]) -> NDArray[np.bool_]:  # noqa:
 
 def _sorted(hits: Sequence[Hit], sort: str) -> list[Hit]:
     if sort == "taken":
-        return sorted(hits, key=lambda hit: (hit.taken is None, hit.taken or "", hit.path))
+        return sorted(hits, key=lambda hit: (hit.taken is None, hit.taken or "", hit.id))
     return sorted(hits, key=lambda hit: hit.path) if sort == "path" else list(hits)
