@@ -26,7 +26,7 @@ LAYERS = (
     {"library"},
     {"vectors", "catalog", "encoders", "lock"},
     {"index", "migrations"},
-    {"errors", "printable", ""},
+    {"errors", "printable", "memory", ""},
 )
 """Top first: a module imports from its own part or from layers below. "" is vlsearch/__init__.py, which names the
 public API of every part without importing any of it (test_public.py)."""

@@ -64,13 +64,17 @@ def test_what_is_shown(filled: Library, reader: Reader) -> None:
 
 
 def test_paths_times_and_captions(filled: Library, reader: Reader) -> None:
-    assert {i: Path(path).name for i, path in reader.first_paths([4, 12]).items()} == {4: "00003.jpg"}
+    assert {i: (Path(path).name, taken) for i, (path, taken) in reader.photos([4, 12]).items()} == {
+        4: ("00003.jpg", None)
+    }
     with filled.read() as c:
         everywhere = queries.paths_of(c, range(20), missing=False)
         assert dict(reader.places()) == {path: i for i, paths in everywhere.items() for path in paths}
         assert dict(reader.first_places()) == {paths[0]: i for i, paths in everywhere.items()}
         assert reader.captions([3, 5, 7]) == queries.captions_of(c, [3, 5, 7])
-        assert reader.caption_rows([1, 2, 99]) == queries.caption_rows(c, [1, 2, 99])
+        rows = {i: (photo, text) for i, photo, text, *_ in queries.all_captions(c) if i in (1, 2)}
+        assert reader.caption_rows([1, 2, 99]) == rows
+        assert len(rows) == 2
     assert reader.taken([1, 2]) == {1: None, 2: None}
 
 
@@ -100,7 +104,7 @@ def test_names_that_are_no_text(library: Library, take: Take, photos: Photos) ->
     (root / "00000.jpg").rename(odd)
     take(root)
     with library.snapshot() as reader:
-        assert reader.first_paths([1]) == {1: str(odd)}
+        assert reader.photos([1]) == {1: (str(odd), None)}
 
 
 def test_damage_is_one_line(filled: Library) -> None:

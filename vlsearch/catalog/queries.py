@@ -245,23 +245,6 @@ def captions_of(c: Connection, content_ids: Sequence[int]) -> dict[int, list[str
     return found
 
 
-def caption_rows(c: Connection, ids: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """caption id -> (content id, text)."""
-    found = {}
-    for part in chunks([int(i) for i in ids]):
-        query = select(Caption.id, Caption.content_id, Caption.text).where(Caption.id.in_(part))
-        found.update({i: (content_id, text) for i, content_id, text in c.execute(query)})
-    return found
-
-
-def captions_in(c: Connection, content_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ids of the captions of these contents."""
-    found: list[int] = []
-    for part in chunks(content_ids.tolist()):
-        found.extend(c.execute(select(Caption.id).where(Caption.content_id.in_(part))).scalars())
-    return np.array(found, np.int64)
-
-
 def all_captions(c: Connection) -> Iterator[tuple[int, int, str, str, str | None]]:
     """(caption id, content id, text, source, language), by id."""
     columns = (Caption.id, Caption.content_id, Caption.text, Caption.source, Caption.language)

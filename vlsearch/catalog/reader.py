@@ -100,10 +100,6 @@ class Reader:
         present = "SELECT content_id FROM file WHERE missing_since IS NULL"
         return self.numbers(f"SELECT id FROM caption WHERE content_id IN ({present}) ORDER BY id")
 
-    def first_paths(self, content_ids: Iterable[int]) -> dict[int, str]:
-        """content id -> the first of the places where it lies at present."""
-        return {content_id: path for content_id, (path, _) in self.photos(content_ids).items()}
-
     def photos(self, content_ids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         """content id -> the first of the places where it lies at present, and when it was taken, as EXIF has it."""
         query = (

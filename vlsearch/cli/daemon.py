@@ -117,7 +117,8 @@ def print_status(library: Path, status: dict[str, Any] | None) -> int:
         click.echo(none_for(library))
         return 1
     click.echo(answers(library, status["process"]))
-    click.echo(f"model {printable(status['model'])}, {status['memory'] / 1e6:,.0f} MB of memory")
+    memory = f", {status['memory'] / 1e6:,.0f} MB of memory" if status["memory"] else ""
+    click.echo(f"model {printable(status['model'])}{memory}")
     minutes = (time.time() - status["since"]) / 60
     click.echo(f"{status['answered']:,} queries in {minutes:,.0f} min; ends when none comes for {status['idle']:g} s")
     return 0

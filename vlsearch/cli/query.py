@@ -91,12 +91,17 @@ def command(
       vlsearch query "receipt" --paths -0 | xargs -0 cp -t receipts/
       vlsearch query --batch queries.txt --out answers.parquet
     """
+    from vlsearch.errors import UsageError
     from vlsearch.search.warm import engine_for
 
     check_weights(model_name, weights)
     filters = filters_from(options)
     templates = prompts_for(prompts)
-    check(text, terms, filters, options, order_check, explain, batch, out)
+    given = {"--paths": paths or null, "--html": html, "--open": open_, "--copy-to": copy_to}
+    ways = [name for name, value in given.items() if value]
+    check(text, terms, filters, options, order_check, explain, batch, out, [*ways, *["--thumbnails"] * thumbnails])
+    if thumbnails and (as_json or paths or null):
+        raise UsageError("--thumbnails shows the answers to a person, --json and --paths give them to a program")
     if thumbnails:
         check_terminal()
     if open_ and html is None:
@@ -149,11 +154,14 @@ def check(
     explain: bool,
     batch: str | None,
     out: Path | None,
+    ways: Sequence[str],
 ) -> None:
     """Refuse what cannot be asked, before anything is loaded."""
     from vlsearch.errors import UsageError
 
     if batch is not None:
+        if ways:
+            raise UsageError(f"--batch answers in JSON lines or a file (--out), not by {' and '.join(ways)}")
         lone = [name for name in ("diverse", "group_duplicates") if options.get(name)]
         if terms or text or order_check or explain or lone or options["page"] != 1 or options["sort"] != "score":
             raise UsageError(

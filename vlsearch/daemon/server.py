@@ -12,7 +12,6 @@ import queue
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from typing import Any
 
 from vlsearch.daemon import protocol
 from vlsearch.daemon.turn import Handle, perform
+from vlsearch.memory import resident_bytes
 
 LOOK = 1.0
 """seconds between looks whether the library is still there"""
@@ -148,7 +148,7 @@ class Server:
             "answered": self._answered,
             "since": self._since,
             "idle": self._idle,
-            "memory": resident(),
+            "memory": resident_bytes(),
         }
 
     @contextmanager
@@ -179,12 +179,3 @@ def listening(place: str) -> Iterator[socket.socket]:
             Path(place).unlink(missing_ok=True)
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds; on other systems than Linux the most that it ever held."""
-    with suppress(OSError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

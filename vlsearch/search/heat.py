@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BATCH = 16
 SIDE = 320
-"""longest side of a map in pixels, as of the sheet's thumbnails"""
+"""longest side in pixels of a thumbnail, and of the map that lies over it"""
 COLOURS = (
     *("#0d0887", "#46039f", "#7201a8", "#9c179e", "#bd3786"),
     *("#d8576b", "#ed7953", "#fb9f3a", "#fdca26", "#f0f921"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from vlsearch.errors import UsageError
 from vlsearch.printable import printable
 from vlsearch.search.explain import signed
-from vlsearch.search.heat import COLOURS
+from vlsearch.search.heat import COLOURS, SIDE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from vlsearch.search.heat import Heat
     from vlsearch.search.query import Term
 
-SIDE = 320
-"""longest side of a thumbnail in pixels"""
 URL = re.compile("[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 STEPS = 4
 """strengths in which a word's weight is coloured"""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlsearch.memory import resident_bytes
 from vlsearch.vectors.manifest import MAIN
 
 if TYPE_CHECKING:
@@ -73,11 +72,3 @@ def measured(derived: DerivedIndex, model: str, kind: str, manifest: Manifest) -
         resident=None if before is None or after is None else min(max(0, after - before), mapped),
         seconds=main.seconds,
     )
-
-
-def resident_bytes() -> int | None:
-    """Bytes of this process in memory, those of mapped files included."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return None
