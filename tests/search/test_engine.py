@@ -131,6 +131,11 @@ def test_min_score(engine: Engine) -> None:
     assert engine.search("dog", 12, min_score=-1) == hits
 
 
+def test_a_min_score_that_is_no_number(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="must be a number"):
+        engine.search("dog", min_score=float("nan"))
+
+
 def test_a_photo_finds_itself(engine: Engine, photos: Photos) -> None:
     for file in sorted(photos(12).iterdir()):
         best = engine.search([Term(image=str(file))], 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -159,6 +160,8 @@ def check(
     """Refuse what cannot be asked, before anything is loaded."""
     from vlsearch.errors import UsageError
 
+    if options["min_score"] is not None and math.isnan(options["min_score"]):
+        raise UsageError("--min-score must be a number, such as 0.2")
     if batch is not None:
         if ways:
             raise UsageError(f"--batch answers in JSON lines or a file (--out), not by {' and '.join(ways)}")

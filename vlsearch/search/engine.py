@@ -95,7 +95,7 @@ class Engine:
         1, trades score for variety (maximal marginal relevance; 1: score alone); `group_duplicates` shows the best of
         photos that hardly differ. UsageError for what cannot be asked; UnreadableFile for a picture that is none.
         """
-        _check(k, to, page, sort, diverse)
+        _check(k, to, page, sort, min_score, diverse)
         if group_duplicates and to == "captions":
             raise UsageError("--group-duplicates is about photos; leave it out with --to captions")
         kind, filters = KINDS[to], filters or Filters()
@@ -291,7 +291,7 @@ class Engine:
         ]
 
 
-def _check(k: int, to: str, page: int, sort: str, diverse: float | None) -> None:
+def _check(k: int, to: str, page: int, sort: str, min_score: float | None, diverse: float | None) -> None:
     if k < 1:
         raise UsageError(f"-k must be at least 1, not {k}")
     if page < 1:
@@ -300,6 +300,8 @@ def _check(k: int, to: str, page: int, sort: str, diverse: float | None) -> None
         raise UsageError(f'to="{to}" is neither "photos" nor "captions"')
     if sort not in SORTS:
         raise UsageError(f'sort="{sort}" is none of {", ".join(SORTS)}')
+    if min_score is not None and np.isnan(min_score):
+        raise UsageError("--min-score must be a number, such as 0.2")
     if diverse is not None and not 0 <= diverse <= 1:
         raise UsageError(f"--diverse must be between 0 (variety) and 1 (score), not {diverse:g}")
 

@@ -95,6 +95,8 @@ def write_sheet(path: Path, sections: Sequence[Section], title: str = "vlsearch"
 
     Photos that cannot be read get a tile with the reason. Raises UsageError where `path` cannot be written.
     """
+    if not path.name:
+        raise UsageError(f"cannot write '{printable(str(path))}': that names no file; choose another place")
     page = render(sections, title)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
