@@ -14,7 +14,7 @@ from benchmarks._material import coco200
 def run() -> dict[str, float]:
     import numpy as np
 
-    from vlsearch.audit.retrieval import audit_retrieval
+    from vlsearch.audit.tasks.retrieval import audit_retrieval
     from vlsearch.encoders import registry
     from vlsearch.ingest.decode import decode
 

@@ -10,6 +10,7 @@ from vlsearch.audit import AuditReport, RankSummary, Result
 SHUFFLE = Result(
     direction="text_to_image",
     perturbation="shuffle",
+    control=False,
     k=10,
     clean=0.5,
     perturbed=0.461,
@@ -18,6 +19,7 @@ SHUFFLE = Result(
     high=0.056,
     relative_drop=0.078,
     order_sensitivity=0.0867,
+    detectable=0.025,
     p=0.001,
     p_holm=0.002,
     seed_spread=0.004,
@@ -34,7 +36,24 @@ RANKS = RankSummary("text_to_image", "shuffle", 0.3, 0.25, 0.02, 10.0, 13.0, 100
 
 
 def report(*results: Result) -> AuditReport:
-    return AuditReport("builtin", "ab12", 200, 200, 1001, 5, 2000, results, (RANKS,))
+    return AuditReport(
+        model="builtin",
+        fingerprint="ab12",
+        subject="library",
+        part="",
+        tokenizer="own",
+        photos=200,
+        photos_with_captions=200,
+        captions=1001,
+        duplicates=0,
+        empty=0,
+        truncated=0,
+        not_english=0,
+        seeds=5,
+        resamples=2000,
+        results=results,
+        ranks=(RANKS,),
+    )
 
 
 def test_a_drop_is_told_with_its_interval() -> None:
@@ -68,14 +87,20 @@ def test_captions_that_cannot_change_measure_nothing() -> None:
 
 def test_every_perturbation_has_its_clause_and_the_control_none() -> None:
     swap = replace(SHUFFLE, perturbation="swap")
-    finding = report(SHUFFLE, swap, replace(SHUFFLE, perturbation="identity"), replace(swap, k=1)).finding()
+    finding = report(
+        SHUFFLE, swap, replace(SHUFFLE, perturbation="identity", control=True), replace(swap, k=1)
+    ).finding()
     assert finding.count("points of Recall@10") == 2
     assert "; swapping two noun phrases costs 3.9" in finding
     assert "Recall@1 " not in finding
 
 
 def test_without_perturbations_there_is_no_finding() -> None:
-    assert report(replace(SHUFFLE, perturbation="identity")).finding().startswith("No perturbation was asked for")
+    assert (
+        report(replace(SHUFFLE, perturbation="identity", control=True))
+        .finding()
+        .startswith("No perturbation was asked for")
+    )
 
 
 @pytest.mark.parametrize(

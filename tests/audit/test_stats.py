@@ -18,7 +18,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
         clean = rng.binomial(size, np.clip(luck[:, 0] + 0.2, 0, 1))
         worse = rng.binomial(size[:, None], np.clip(luck + 0.1, 0, 1), (120, 4))
         truth = float(np.mean(np.clip(_BETA + 0.2, 0, 1)) - np.mean(np.clip(_BETA + 0.1, 0, 1)))
-        low, high = paired_interval(
+        low, high, _ = paired_interval(
             clean[:, None].astype(float), worse[:, None, :].astype(float), size.astype(float), resamples=400, seed=trial
         )
         covered += low[0] <= truth <= high[0]
@@ -35,7 +35,7 @@ def test_interval_agrees_with_a_loop() -> None:
     rng = np.random.default_rng(6)
     size = np.full(50, 5.0)
     clean, worse = rng.integers(2, 6, (50, 1)).astype(float), rng.integers(0, 5, (50, 1, 3)).astype(float)
-    low, high = paired_interval(clean, worse, size, resamples=4000)
+    low, high, _ = paired_interval(clean, worse, size, resamples=4000)
     drops = []
     for _ in range(4000):
         photos, seeds = rng.integers(0, 50, 50), rng.integers(0, 3, 3)
@@ -57,22 +57,22 @@ def test_pairing_narrows_the_interval() -> None:
     rng = np.random.default_rng(8)
     clean = rng.integers(0, 2, 200).astype(float)
     paired = np.where(rng.random(200) < 0.05, 0, clean)
-    low, high = paired_interval(clean[:, None], paired[:, None, None], np.ones(200))
+    low, high, _ = paired_interval(clean[:, None], paired[:, None, None], np.ones(200))
     shuffled = rng.permutation(paired)
-    far_low, far_high = paired_interval(clean[:, None], shuffled[:, None, None], np.ones(200))
+    far_low, far_high, _ = paired_interval(clean[:, None], shuffled[:, None, None], np.ones(200))
     assert high[0] - low[0] < 0.5 * (far_high[0] - far_low[0])
 
 
 def test_seeds_are_resampled_too() -> None:
     clean, size = np.ones((400, 1)), np.ones(400)
     worse = np.stack([np.zeros((400, 1)), np.ones((400, 1))], axis=2)
-    low, high = paired_interval(clean, worse, size)
+    low, high, _ = paired_interval(clean, worse, size)
     assert (low[0], high[0]) == (0.0, 1.0)
 
 
 def test_no_difference_is_an_interval_of_exactly_zero() -> None:
     hits = np.random.default_rng(9).integers(0, 6, (77, 1)).astype(float)
-    low, high = paired_interval(hits, np.repeat(hits[:, :, None], 3, axis=2), np.full(77, 5.0))
+    low, high, _ = paired_interval(hits, np.repeat(hits[:, :, None], 3, axis=2), np.full(77, 5.0))
     assert (low[0], high[0]) == (0.0, 0.0)
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import delete
 
 from vlsearch.audit.perturb import perturb
 from vlsearch.audit.report import AuditReport
-from vlsearch.audit.retrieval import audit_retrieval
 from vlsearch.audit.run import captioned
+from vlsearch.audit.tasks.retrieval import audit_retrieval
 from vlsearch.catalog import queries
 from vlsearch.catalog.tables import Caption
 from vlsearch.encoders import registry

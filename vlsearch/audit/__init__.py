@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from vlsearch.audit.report import AuditReport, RankSummary, Result
-from vlsearch.audit.retrieval import audit_retrieval
+from vlsearch.audit.tasks.retrieval import audit_retrieval
 
 __all__ = ["AuditReport", "RankSummary", "Result", "audit_retrieval"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlsearch.audit.report import AuditReport
-from vlsearch.audit.retrieval import audit_retrieval
+from vlsearch.audit.tasks.retrieval import audit_retrieval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,8 +19,8 @@ _CELLS_A_BLOCK = 1 << 22
 
 def paired_interval(
     clean: Floats, perturbed: Floats, size: Floats, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[Floats, Floats]:
-    """Bootstrap percentile interval (low, high), each (c,), of the drop of recall in c experiments at once.
+) -> tuple[Floats, Floats, Floats]:
+    """Bootstrap percentile interval (low, high) and standard error, each (c,), of the drop of recall in c experiments.
 
     clean: (p, c) hits of each of p photos' queries; perturbed: (p, c, s) the same under s seeds; size: (p,) queries of
     each photo. A resample draws p photos and s seeds, with replacement; clean and perturbed hits of a photo stay
@@ -37,8 +37,17 @@ def paired_interval(
         mean = np.einsum("ncs,ns->nc", perturbed_sums, seed_counts) / seeds
         drops.append((sums[:, :experiments] - mean) / sums[:, -1:])
     tail = 50 * (1 - level)
-    low, high = np.percentile(np.concatenate(drops), [tail, 100 - tail], axis=0)
-    return low, high
+    resampled = np.concatenate(drops)
+    low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
+    return low, high, resampled.std(axis=0)
+
+
+def detectable(standard_error: float, *, level: float = 0.95, power: float = 0.8) -> float:
+    """The smallest true difference whose interval would leave out 0 with probability `power`, in the unit of its
+    standard error: (z of level, two-sided, + z of power) times it. Cohen, Statistical Power Analysis, 1988, ch. 2."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + level / 2) + ndtri(power)) * standard_error
 
 
 def sign_flip_p(difference: NDArray[np.int64], *, resamples: int = 2000, seed: int = 0) -> Floats:

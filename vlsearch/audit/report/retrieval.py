@@ -16,6 +16,8 @@ class Result:
 
     direction: Direction
     perturbation: str
+    control: bool
+    """runs beside what was asked for: "identity" (nothing moves) and "sort" (a bag of words by construction)"""
     k: int
     clean: float
     perturbed: float
@@ -30,6 +32,8 @@ class Result:
     order_sensitivity: float | None
     """drop / (clean - chance): 0 for a bag of words, 1 for a model that needs the order; None when clean is no better
     than chance"""
+    detectable: float
+    """the smallest drop that this audit would have told from 0 in 8 of 10 cases"""
     p: float
     """paired permutation test of the drop against 0"""
     p_holm: float | None
@@ -37,7 +41,7 @@ class Result:
     seed_spread: float | None
     """standard deviation of the drop over the seeds; None with one seed"""
     unperturbable: int
-    """captions that the perturbation cannot change"""
+    """captions that the perturbation cannot change; 0 for the control "identity" and for perturbed photos"""
     effective_clean: float | None
     effective_perturbed: float | None
     effective_drop: float | None
@@ -66,17 +70,45 @@ class RankSummary:
 
 
 @dataclass(frozen=True)
+class IndexLoss:
+    """Recall@k from text to photo with the captions as written: ranked exactly, and through the library's own index."""
+
+    k: int
+    exact: float
+    through: float
+    loss: float
+    """exact - through"""
+
+
+@dataclass(frozen=True)
 class AuditReport:
     model: str
     fingerprint: str
+    subject: str
+    """"library", or the dataset's name"""
+    part: str
+    """"" for the whole of it, else what was left out: "200 of 5,000 photos, those that are there\""""
+    tokenizer: str
+    """"own", or "aro" as in the paper"""
     photos: int
     """in the gallery, with captions or without"""
     photos_with_captions: int
     captions: int
+    duplicates: int
+    """captions that stand, word for word, with another photo as well: each of these photos is a right answer"""
+    empty: int
+    """captions without any word, which were left out"""
+    truncated: int
+    """captions beyond the model's context, whose end it never sees"""
+    not_english: int
+    """captions that do not look English, whose parts of speech are not to be trusted"""
     seeds: int
     resamples: int
     results: tuple[Result, ...]
     ranks: tuple[RankSummary, ...]
+    index: tuple[IndexLoss, ...] = ()
+    """what the library's own index loses, where that was asked for"""
+    task: Literal["retrieval"] = "retrieval"
 
     def to_dict(self) -> dict[str, Any]:
         """The report as one JSON object; the keys are the names of the fields."""
@@ -84,7 +116,7 @@ class AuditReport:
 
     def finding(self) -> str:
         """One plain sentence: what each perturbation costs a search with words, and whether that can be told from 0."""
-        chosen = [r for r in self.results if r.direction == "text_to_image" and not lookup(r.perturbation).control]
+        chosen = [r for r in self.results if r.direction == "text_to_image" and not r.control]
         if not chosen:
             return "No perturbation was asked for: these are the figures of the captions as they are."
         k = _telling_k(chosen)

@@ -12,7 +12,7 @@ from vlsearch.audit import metrics
 from vlsearch.audit.metrics import Chance, Ranks
 from vlsearch.audit.perturb import lookup
 from vlsearch.audit.report import Direction, RankSummary, Result
-from vlsearch.audit.stats import holm, paired_interval, sign_flip_p
+from vlsearch.audit.stats import detectable, holm, paired_interval, sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def results(side: Side, ks: Sequence[int], seeds: int, resamples: int, unperturb
             perturbed[:, c, s] = per_photo(runs[s % len(runs)].rank <= k)
     size = per_photo(np.ones(len(side.photo), np.bool_))
 
-    low, high = paired_interval(clean, perturbed, size, resamples=resamples)
+    low, high, error = paired_interval(clean, perturbed, size, resamples=resamples)
     # Times the number of seeds, to keep the mean over them in integers.
     p = sign_flip_p((seeds * clean - perturbed.sum(axis=2)).astype(np.int64), resamples=resamples)
     tested = {c for c, (name, _) in enumerate(experiments) if not lookup(name).control}
@@ -56,13 +56,31 @@ def results(side: Side, ks: Sequence[int], seeds: int, resamples: int, unperturb
         corrected.update(zip(family, holm([float(p[c]) for c in family]), strict=True))
 
     return [
-        _result(side, name, k, float(low[c]), float(high[c]), float(p[c]), corrected.get(c), unperturbable[name])
+        _result(
+            side,
+            name,
+            k,
+            float(low[c]),
+            float(high[c]),
+            float(error[c]),
+            float(p[c]),
+            corrected.get(c),
+            unperturbable[name],
+        )
         for c, (name, k) in enumerate(experiments)
     ]
 
 
 def _result(
-    side: Side, name: str, k: int, low: float, high: float, p: float, p_holm: float | None, unperturbable: int
+    side: Side,
+    name: str,
+    k: int,
+    low: float,
+    high: float,
+    error: float,
+    p: float,
+    p_holm: float | None,
+    unperturbable: int,
 ) -> Result:
     runs = side.perturbed[name]
     # Counts of hits, pooled before they are divided: no drop is then exactly 0, not a rounding away from it.
@@ -82,6 +100,7 @@ def _result(
     return Result(
         direction=side.direction,
         perturbation=name,
+        control=lookup(name).control,
         k=k,
         clean=clean,
         perturbed=perturbed,
@@ -91,6 +110,7 @@ def _result(
         relative_drop=drop / clean if clean > 0 else None,
         # A recall that is chance in exact arithmetic may miss it by a rounding.
         order_sensitivity=drop / room if room > 1e-12 else None,
+        detectable=detectable(error),
         p=p,
         p_holm=p_holm,
         seed_spread=float(np.std(hits, ddof=1)) / len(side.photo) if len(runs) > 1 else None,

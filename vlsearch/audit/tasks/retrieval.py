@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlsearch.audit import metrics
-from vlsearch.audit.figures import Side, results, summary
 from vlsearch.audit.metrics import Chance, Ranks
 from vlsearch.audit.perturb import lookup, perturb
 from vlsearch.audit.report import AuditReport, Direction
+from vlsearch.audit.tasks.figures import Side, results, summary
 from vlsearch.errors import LibraryDamaged, ModelError, UsageError
 
 Vectors = NDArray[np.float32]
@@ -71,9 +71,16 @@ def audit_retrieval(
     return AuditReport(
         model=model,
         fingerprint=fingerprint,
+        subject="library",
+        part="",
+        tokenizer="own",
         photos=len(xb),
         photos_with_captions=len(np.unique(owner)),
         captions=len(texts),
+        duplicates=0,
+        empty=0,
+        truncated=0,
+        not_english=0,
         seeds=seeds,
         resamples=resamples,
         results=tuple(r for side in sides for r in results(side, ks, seeds, resamples, unperturbable)),

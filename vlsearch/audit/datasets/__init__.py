@@ -1,0 +1,1 @@
+"""Captioned photographs and choice tasks by name and by path."""
