@@ -50,7 +50,7 @@ def ranks(
     true = np.empty(captions)
     for i in range(0, captions, captions_a_block):
         block = slice(i, i + captions_a_block)
-        true[block] = (_exact(xt[block]) * _exact(xb[owner[block]])).sum(axis=1)
+        true[block] = (exact(xt[block]) * exact(xb[owner[block]])).sum(axis=1)
     best = np.full(photos, -np.inf)
     np.maximum.at(best, owner, true)
 
@@ -58,10 +58,10 @@ def ranks(
     i_above, i_equal = np.zeros(photos, np.int64), np.zeros(photos, np.int64)
     for j in range(0, photos, photos_a_block):
         columns = slice(j, j + photos_a_block)
-        gallery = _exact(xb[columns]).T
+        gallery = exact(xb[columns]).T
         for i in range(0, captions, captions_a_block):
             rows = slice(i, i + captions_a_block)
-            scores = _exact(xt[rows]) @ gallery
+            scores = exact(xt[rows]) @ gallery
             t_above[rows] += np.count_nonzero(scores > true[rows, None], axis=1)
             t_equal[rows] += np.count_nonzero(scores == true[rows, None], axis=1)
             i_above[columns] += np.count_nonzero(scores > best[columns], axis=0)
@@ -74,7 +74,9 @@ def ranks(
     return Ranks(1 + t_above + t_equal, t_equal), Ranks((1 + i_above + i_equal)[has], i_equal[has])
 
 
-def _exact(x: NDArray[np.float32]) -> NDArray[np.float64]:
+def exact(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Unit rows, rounded so that their products and sums are exact in float64, in any order and in blocks of any size:
+    scores of them can be compared for equality."""
     y = x.astype(np.float64)
     y /= _QUANTUM
     np.rint(y, out=y)
