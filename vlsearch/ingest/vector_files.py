@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from vlsearch.encoders.foreign_vectors import read_errors, unreadable
 from vlsearch.errors import UsageError
 from vlsearch.ingest.vector_npy import open_npy, vectors_in
 from vlsearch.ingest.vector_npz import open_npz
 from vlsearch.ingest.vector_parquet import open_parquet
-from vlsearch.ingest.vector_source import VectorSource, read_errors, unreadable
+from vlsearch.ingest.vector_source import VectorSource
 
 OPENERS = {".npy": open_npy, ".npz": open_npz, ".parquet": open_parquet, ".pq": open_parquet}
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vlsearch.encoders.foreign_vectors import shape_of
 from vlsearch.errors import UsageError
 from vlsearch.ingest.vector_parquet import WordColumns, word_columns
 from vlsearch.ingest.vector_source import Block, VectorSource
@@ -76,12 +75,3 @@ def vectors_in(folder: Path) -> list[Path]:
             f"no vectors in {str(folder)!r}: img_emb/*.npy and metadata/*.parquet are expected in a folder"
         )
     return found
-
-
-def shape_of(path: Path, vectors: NDArray[Any]) -> tuple[int, int]:
-    """Rows and dimensions; UsageError for what is no matrix of floats."""
-    if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
-        raise UsageError(
-            f"{str(path)!r} holds {vectors.dtype} of shape {vectors.shape}; vectors are the rows of a matrix of floats"
-        )
-    return vectors.shape[0], vectors.shape[1]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlsearch.encoders.foreign_vectors import shape_of
 from vlsearch.errors import UnreadableFile, UsageError
 from vlsearch.ingest.captions import PHOTO_COLUMNS
 from vlsearch.ingest.container_captions import caption_column, texts_in
-from vlsearch.ingest.vector_npy import shape_of
 from vlsearch.ingest.vector_source import PHOTO_NAMES, VECTOR_NAMES, Block, VectorSource, first_of
 
 RECORD_KEYS = ("image_id", "id", "key", "__key__", *PHOTO_COLUMNS)

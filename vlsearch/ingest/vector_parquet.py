@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vlsearch.encoders.foreign_vectors import is_list
 from vlsearch.errors import UsageError
 from vlsearch.ingest.container_captions import caption_column, texts_of
 from vlsearch.ingest.parquet import is_binary
@@ -89,12 +90,6 @@ def open_parquet(path: Path) -> ParquetVectors:
         if not dim:
             raise UsageError(f"{str(path)!r} holds no vectors: every {column!r} is empty")
         return ParquetVectors(path, parquet.metadata.num_rows, dim, column, word_columns(path, schema))
-
-
-def is_list(type_: Any) -> bool:
-    import pyarrow.types as t
-
-    return bool(t.is_list(type_) or t.is_large_list(type_) or t.is_fixed_size_list(type_))
 
 
 def usual_length(parquet: Any, column: str) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlsearch.errors import UnreadableFile
+from vlsearch.encoders.foreign_vectors import read_errors, unreadable
 from vlsearch.ingest.captions import PHOTO_COLUMNS
 
 VECTOR_NAMES = (
@@ -61,23 +59,6 @@ class VectorSource(ABC):
             yield from self.read(max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * self.dim))))
         except read_errors() as error:
             raise unreadable(self.path, error) from None
-
-
-def read_errors() -> tuple[type[Exception], ...]:
-    """What numpy, zipfile and pyarrow raise for files that are damaged or of another kind."""
-    import pyarrow as pa
-
-    return OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, pa.ArrowException
-
-
-def unreadable(path: Path, error: Exception) -> UnreadableFile:
-    if isinstance(error, OSError) and error.strerror:
-        reason = error.strerror.lower()
-    elif "allow_pickle" in str(error) or "Python objects" in str(error):
-        reason = "it holds Python objects, which could run anything; save it again as plain numbers and text"
-    else:
-        reason = f"damaged, or of another kind ({' '.join(str(error).split())[:100]})"
-    return UnreadableFile(f"cannot read vectors from {str(path)!r}: {reason}")
 
 
 def first_of(names: Sequence[str], written: Iterable[str]) -> str | None:
