@@ -119,13 +119,13 @@ class AuditReport:
         chosen = [r for r in self.results if r.direction == "text_to_image" and not r.control]
         if not chosen:
             return "No perturbation was asked for: these are the figures of the captions as they are."
-        k = _telling_k(chosen)
+        k = telling_k(chosen)
         clauses = [_clause(r, self.captions) for r in chosen if r.k == k]
         sentence = "; ".join(clauses) + "."
         return sentence[0].upper() + sentence[1:]
 
 
-def _telling_k(results: list[Result]) -> int:
+def telling_k(results: list[Result]) -> int:
     """10 if it was asked for and chance leaves it room, else the k nearest to 10 that does, else the smallest."""
     open_ks = [r.k for r in results if r.chance < 0.5]
     return min(open_ks, key=lambda k: (abs(k - 10), k)) if open_ks else min(r.k for r in results)
@@ -136,28 +136,28 @@ def _clause(r: Result, captions: int) -> str:
     if r.unperturbable == captions:
         return f"{deed} changes none of these captions, so nothing was measured"
     recall = f"Recall@{r.k}"
-    figures = f"({_percent(r.clean)} to {_percent(r.perturbed)}; drop {_points(r.low)} to {_points(r.high)} at 95 %)"
+    figures = f"({_percent(r.clean)} to {_percent(r.perturbed)}; drop {points(r.low)} to {points(r.high)} at 95 %)"
     if r.clean <= r.chance:
         return (
             f"with {recall} at {_percent(r.clean)} this model finds the photo of a caption no more often than chance "
             f"does ({_percent(r.chance)}), so {deed} has nothing to take from it"
         )
     if r.low > 0:
-        cost = f"{deed} costs {_points(r.drop)} points of {recall} {figures}"
+        cost = f"{deed} costs {points(r.drop)} points of {recall} {figures}"
         if r.order_sensitivity is None:
             return cost
         share = min(1.0, r.order_sensitivity)
         return f"{cost}: about {share:.0%} of what this model finds beyond chance hangs on it"
     if r.high < 0:
-        return f"{deed} adds {_points(-r.drop)} points of {recall} {figures}: this model does better without the order"
+        return f"{deed} adds {points(-r.drop)} points of {recall} {figures}: this model does better without the order"
     return (
         f"{deed} takes {recall} from {_percent(r.clean)} to {_percent(r.perturbed)}, no drop that this audit can tell "
-        f"from 0 ({_points(r.low)} to {_points(r.high)} points at 95 %): as far as these photos show, this model hears "
+        f"from 0 ({points(r.low)} to {points(r.high)} points at 95 %): as far as these photos show, this model hears "
         "the words and not their order"
     )
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
     # Adding 0 turns the -0.0 of a tiny negative share into 0.0.
     return f"{round(100 * share, 1) + 0.0:.1f}".replace("-", "−")
 
