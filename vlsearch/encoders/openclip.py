@@ -14,6 +14,7 @@ from vlsearch.encoders.base import Preprocess
 from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
 from vlsearch.encoders.lanes import Checked, Plan, fastest, own_threads, plan_for
 from vlsearch.encoders.plain_text import LETTERS_PER_TOKEN, plain
+from vlsearch.encoders.text_pieces import ROWS, embed_batches, embed_pieces
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from vlsearch.encoders.gpu import Lane
     from vlsearch.encoders.lanes import Features
+    from vlsearch.encoders.packed_text import PackedText
 
 TEXT_BATCH = 256
 IMAGE_BATCH = 64
@@ -217,6 +219,51 @@ class OpenClipEncoder:
             rows = torch.empty_like(torch.cat(parts))
             rows[order.to(rows.device)] = torch.cat(parts)
             return self._unit([rows])
+
+    def embed_many(self, texts: Sequence[str], progress: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+        """As `embed_texts`, for hundreds and more: a text's vector depends on the text alone, to the last bit.
+
+        `progress` is told how many are done.
+        """
+        import torch
+
+        if not texts:
+            return self._none()
+        limit = LETTERS_PER_TOKEN * self.context_length
+        with torch.inference_mode():
+            tokens = self._tokenizer([plain(text, limit) for text in texts])
+            whole = torch.full((len(tokens),), tokens.shape[1])
+            columns = whole if self._tower is None else lengths(self._tower, tokens)
+            if self._many is not None:
+                return self._unit([embed_pieces(self._many, tokens, columns, progress)])
+            return self._unit([embed_batches(self._encode, tokens.to(self.device), columns, progress)])
+
+    def is_cut(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(n,) which texts have more tokens than the context takes, so that the model never sees their end."""
+        import numpy as np
+
+        room, limit = self.context_length, LETTERS_PER_TOKEN * self.context_length
+        cut = np.zeros(len(texts), np.bool_)
+        # no token without a letter, but for those that open and close the text
+        long = [n for n, text in enumerate(texts) if len(text) + 2 > room]
+        if long:
+            tokens = self._tokenizer([plain(texts[n], limit) for n in long], context_length=room + 1)
+            padding = getattr(getattr(self._tokenizer, "tokenizer", None), "pad_token_id", 0) or 0
+            cut[long] = (tokens[:, room] != padding).numpy()
+        return cut
+
+    @cached_property
+    def _many(self) -> PackedText | None:
+        from vlsearch.encoders.packed_text import packed_text
+
+        if self._tower is None or self.device != "cpu" or self.context_length > ROWS:
+            return None
+        return packed_text(self._tower, self._dtype, ROWS)
+
+    def _encode(self, tokens: torch.Tensor) -> torch.Tensor:
+        encode = self._model.encode_text if self._tower is None else self._encode_cut
+        features: torch.Tensor = encode(tokens).float()
+        return features
 
     def pack_texts(self) -> bool:
         """Give single short texts half the time, and the text tower twice the memory; whether that can be had."""

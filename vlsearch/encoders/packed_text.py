@@ -1,10 +1,12 @@
-"""A text tower for one short text at a time: its weights laid out as oneDNN multiplies them, all else kept lean.
+"""A text tower with its weights laid out as oneDNN multiplies them, all else kept lean.
 
-A daemon answers with it: a single text spends its time on reading weights, and this reads them at twice the speed.
+For one short text at a time, which spends its time on reading weights: this reads them at twice the speed. And for
+many texts: end to end in one matrix, none padded to the length of another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,16 +16,20 @@ from vlsearch.encoders.cut_text import lengths
 from vlsearch.encoders.text_graph import is_known
 from vlsearch.encoders.vit import Parts, activate, parts_of
 
-ROWS = 8
-"""tokens that the layout is best for"""
+SINGLE = 8
+"""tokens that the layout for one text at a time is best for"""
+
+Group = tuple[int, int]
+"""n texts of one length that stand one behind the other"""
 
 
-def packed_text(tower: Any, dtype: torch.dtype) -> PackedText | None:
-    """The tower in `dtype`; None where its blocks are not CLIP's, or PyTorch has no oneDNN."""
+def packed_text(tower: Any, dtype: torch.dtype, rows: int = SINGLE) -> PackedText | None:
+    """The tower in `dtype`, best for `rows` tokens at a time; None where its blocks are not CLIP's, or PyTorch has no
+    oneDNN."""
     if not is_known(tower) or not torch._C._has_mkldnn:
         return None
     try:
-        packed = PackedText(tower, dtype)
+        packed = PackedText(tower, dtype, rows)
         with torch.inference_mode():
             packed(torch.zeros((1, 2), dtype=torch.long))
     except (AttributeError, RuntimeError, TypeError):  # operators that PyTorch has for itself, and may change
@@ -32,19 +38,28 @@ def packed_text(tower: Any, dtype: torch.dtype) -> PackedText | None:
 
 
 class PackedText:
-    """(n, length) token ids to (n, d) text features, not normalised, as `cut_text.encode_cut` has them."""
+    """Token ids to text features (n, d), not normalised, as `cut_text.encode_cut` has them."""
 
-    def __init__(self, tower: Any, dtype: torch.dtype) -> None:
+    def __init__(self, tower: Any, dtype: torch.dtype, rows: int) -> None:
         self._tower, self._dtype = tower, dtype
-        self._blocks = [Block(parts_of(block), dtype) for block in tower.transformer.resblocks]
+        self._blocks = [Block(parts_of(block), dtype, rows) for block in tower.transformer.resblocks]
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
-        tower, (n, length) = self._tower, tokens.shape
-        x = tower.token_embedding(tokens).to(self._dtype) + tower.positional_embedding[:length].to(self._dtype)
-        x = x.reshape(n * length, -1)
+        """`tokens` (n, length)."""
+        n, length = tokens.shape
+        ends = torch.arange(n) * length + lengths(self._tower, tokens) - 1
+        places = torch.arange(length).repeat(n)
+        return self.run(tokens.reshape(-1), places, [(n, length)], ends)
+
+    def run(
+        self, tokens: torch.Tensor, places: torch.Tensor, groups: Sequence[Group], ends: torch.Tensor
+    ) -> torch.Tensor:
+        """`tokens` (rows,) of texts one behind the other, by `groups`, rows behind the last of them counting for
+        nothing; `places` (rows,) of each token in its text; `ends` (n,) the row that each text is pooled at."""
+        tower = self._tower
+        x = tower.token_embedding(tokens).to(self._dtype) + tower.positional_embedding[places].to(self._dtype)
         for block in self._blocks:
-            x = block(x, n)
-        ends = torch.arange(n) * length + lengths(tower, tokens) - 1
+            x = block(x, groups)
         x = tower.ln_final(x[ends])
         projection = tower.text_projection
         if projection is not None:
@@ -54,28 +69,37 @@ class PackedText:
 
 
 class Block:
-    """One layer, causal, over the tokens of n texts as rows of one matrix."""
+    """One layer, causal, over the tokens of texts as rows of one matrix."""
 
-    def __init__(self, parts: Parts, dtype: torch.dtype) -> None:
+    def __init__(self, parts: Parts, dtype: torch.dtype, rows: int) -> None:
         self._heads, self._activation = parts.heads, parts.activation
         self._norm1, self._norm2 = parts.norm1, parts.norm2
-        self._qkv = Linear(parts.qkv_weight, parts.qkv_bias, dtype)
-        self._out = Linear(parts.out_weight, parts.out_bias, dtype)
-        self._fc1 = Linear(parts.fc1_weight, parts.fc1_bias, dtype)
-        self._fc2 = Linear(parts.fc2_weight, parts.fc2_bias, dtype)
+        self._qkv = Linear(parts.qkv_weight, parts.qkv_bias, dtype, rows)
+        self._out = Linear(parts.out_weight, parts.out_bias, dtype, rows)
+        self._fc1 = Linear(parts.fc1_weight, parts.fc1_bias, dtype, rows)
+        self._fc2 = Linear(parts.fc2_weight, parts.fc2_bias, dtype, rows)
 
-    def __call__(self, x: torch.Tensor, n: int) -> torch.Tensor:
-        rows, width = x.shape
-        qkv = self._qkv(self._norm1(x)).view(n, rows // n, 3, self._heads, width // self._heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self._out(y.transpose(1, 2).reshape(rows, width))
+    def __call__(self, x: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
+        x = x + self._out(self._attend(self._qkv(self._norm1(x)), groups))
         return x + self._fc2(activate(self._fc1(self._norm2(x)), self._activation))
+
+    def _attend(self, qkv: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
+        width = qkv.shape[1] // 3
+        parts, start = [], 0
+        for n, length in groups:
+            rows = qkv[start : start + n * length].view(n, length, 3, self._heads, width // self._heads)
+            q, k, v = rows.permute(2, 0, 3, 1, 4).unbind(0)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            parts.append(y.transpose(1, 2).reshape(n * length, width))
+            start += n * length
+        if start < len(qkv):
+            parts.append(qkv.new_zeros(len(qkv) - start, width))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class Linear:
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype) -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), ROWS)
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype, rows: int) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), rows)
         self._bias = bias.to(dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
