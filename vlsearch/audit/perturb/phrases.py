@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from vlsearch.audit.perturb.tags import tags
-from vlsearch.audit.perturb.words import edges, key
+from vlsearch.audit.perturb.words import Parsed, edges
 
 # One letter a token: D determiner, C number, J adjective, R adverb, V participle, A and, N noun, n noun before a mark,
 # . other. A phrase never runs over a comma behind a noun; a participle belongs to it between determiner and noun ("a
 # parked car"), never in front ("chasing cats") nor behind ("a dog left of"); "and" only between adjectives.
-_PHRASE = re.compile(r"(?:D+(?:R*[CV]|R*J(?:AJ)*)*|C*(?:J(?:AJ)*)*)N*[Nn]")
+_PHRASE = re.compile(r"(?:D+(?:R*[CV]|R*J(?:AR*J)*)*|C*(?:J(?:AR*J)*)*)N*[Nn]")
 _CLASSES = {"DT": "D", "PRP$": "D", "CD": "C", "RB": "R", "VBN": "V", "VBG": "V", "CC": "A"}
 
 _ONE = re.compile("an?|one|another|each|every|this|that")
@@ -33,16 +34,15 @@ class Phrase(NamedTuple):
     """keys of its words without leading determiners: what makes two phrases different"""
 
 
-def noun_phrases(tokens: Sequence[str]) -> list[Phrase]:
-    """The noun phrases of `tokens`, in order, none inside another.
+@lru_cache(maxsize=256)
+def noun_phrases(caption: Parsed) -> tuple[Phrase, ...]:
+    """The noun phrases of a tagged caption, in order, none inside another.
 
     "a group of people" is one phrase; "front" in "in front of", "right" in "right of" are none. The tagger knows words,
     not sentences, and takes many verbs for nouns ("a black dog jumps"); the commonest of these are cut off again.
     """
-    parts = [edges(token) for token in tokens]
-    found = tags([word for _, word, _ in parts])
-    classes = "".join(_class(tag, bool(after)) for tag, (_, _, after) in zip(found, parts, strict=True))
-    words = [key(token) for token in tokens]
+    words, found = caption.keys, caption.tags
+    classes = "".join(_class(tag, bool(edges(token)[2])) for tag, token in zip(found, caption.tokens, strict=True))
     spans: list[tuple[int, int]] = []
     for match in _PHRASE.finditer(classes):
         start, end = match.span()
@@ -53,7 +53,7 @@ def noun_phrases(tokens: Sequence[str]) -> list[Phrase]:
         if spans and _measures(words, spans[-1], start):
             start = spans.pop()[0]
         spans.append((start, end))
-    return [Phrase(start, end, _head(words, classes, start, end)) for start, end in spans]
+    return tuple(Phrase(start, end, _head(words, classes, start, end)) for start, end in spans)
 
 
 def _class(tag: str, marked: bool) -> str:
@@ -66,7 +66,7 @@ def _nouns(classes: str, start: int, end: int) -> int:
     return sum(letter in "Nn" for letter in classes[start:end])
 
 
-def _without_verb(words: list[str], found: list[str], classes: str, start: int, end: int) -> int:
+def _without_verb(words: Sequence[str], found: Sequence[str], classes: str, start: int, end: int) -> int:
     if _nouns(classes, start, end) < 2:
         return end
     last, object_follows = words[end - 1], classes[end : end + 1] in ("D", "C")
@@ -75,7 +75,7 @@ def _without_verb(words: list[str], found: list[str], classes: str, start: int, 
         return end - 1
     # "a black dog jumps": what stands in the plural behind "a" and a singular noun is its verb. Behind "the" it is one
     # when the lexicon knows its infinitive as a verb first: "the boy bites".
-    if found[end - 2 : end] == ["NN", "NNS"]:
+    if tuple(found[end - 2 : end]) == ("NN", "NNS"):
         infinitives = (last[:-1], last[:-2])
         if (
             _ONE.fullmatch(words[start])
@@ -86,20 +86,20 @@ def _without_verb(words: list[str], found: list[str], classes: str, start: int, 
     return end
 
 
-def _without_place(words: list[str], classes: str, start: int, end: int) -> int:
+def _without_place(words: Sequence[str], classes: str, start: int, end: int) -> int:
     last = words[end - 1]
-    relation = last in ("left", "right") or (words[end : end + 1] == ["of"] and _PLACE.fullmatch(last))
+    relation = last in ("left", "right") or (end < len(words) and words[end] == "of" and _PLACE.fullmatch(last))
     if not relation:
         return end
     return end - 1 if _nouns(classes, start, end - 1) else start
 
 
-def _measures(words: list[str], span: tuple[int, int], start: int) -> bool:
+def _measures(words: Sequence[str], span: tuple[int, int], start: int) -> bool:
     head, behind = words[span[1] - 1], span[1]
     return start == behind + 1 and words[behind] == "of" and bool(_MEASURE.fullmatch(head))
 
 
-def _head(words: list[str], classes: str, start: int, end: int) -> tuple[str, ...]:
+def _head(words: Sequence[str], classes: str, start: int, end: int) -> tuple[str, ...]:
     while classes[start] == "D":
         start += 1
     return tuple(words[start:end])

@@ -10,10 +10,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 _CLOSING = re.compile(r"[.,;:!?…)\]}%]+|''|n['’]t|['’](?:s|re|ve|d|ll|m)?", re.IGNORECASE)
 _OPENING = re.compile(r"[(\[{]+|``")
 _EDGES = re.compile(r"^\W+|\W+$")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A caption taken apart: what a perturbation works on."""
+
+    tokens: tuple[str, ...]
+    keys: tuple[str, ...]
+    """what makes two tokens the same word, one a token"""
+    tags: tuple[str, ...] = ()
+    """part of speech (Penn Treebank), one a token; empty where the perturbation does not ask for it"""
 
 
 def tokenise(text: str) -> list[str]:
@@ -38,6 +51,7 @@ def join(tokens: Sequence[str]) -> str:
     return " ".join(tokens)
 
 
+@lru_cache(maxsize=32768)
 def key(token: str) -> str:
     """What makes two tokens the same word: case and outer punctuation do not ("Dog," is "dog")."""
     return _EDGES.sub("", token).casefold() or token.casefold()
