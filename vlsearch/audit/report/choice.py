@@ -21,7 +21,7 @@ class ChoiceResult:
     high: float
     """95 % interval: Wilson for accuracies and scores, bootstrap over photos for macro accuracy and auc"""
     n: int
-    """items"""
+    """items; those of one seed where perturbations made them, since other seeds ask about the same captions"""
     chance: float
     blind: float | None
     """the same metric of an n-gram model of captions, held out, that never sees the photo; None where a text alone
@@ -29,7 +29,8 @@ class ChoiceResult:
     bag_of_words: float | None
     """the same metric of the same model on alphabetically sorted words, where ties are wrong; None for photos"""
     ties: int
-    """items whose true text or photo shares its score with a false one; these are wrong"""
+    """items, of all seeds together, whose true text or photo shares its score with a false one; these are wrong, but
+    for the auc, where each such pair counts half as its definition has it"""
     detectable: float
     """the smallest distance from chance that so many items would have shown in 8 of 10 cases"""
 
@@ -61,16 +62,26 @@ class ChoiceReport:
 
     def finding(self) -> str:
         """One plain sentence: how often the model chooses right, beside chance and beside a model that is blind."""
-        told = [r for r in self.results if r.split == "all"] or list(self.results)
+        whole = [r for r in self.results if r.split == "all"]
+        told = [r for r in whole if r.metric == "macro accuracy"] or whole or list(self.results)
         if not told:
             return "There was nothing to choose between."
         sentence = "; ".join(_clause(r) for r in told) + "."
         return sentence[0].upper() + sentence[1:]
 
 
+_OF = {
+    "accuracy": "accuracy between texts",
+    "macro accuracy": "macro accuracy between texts",
+    "text score": "text score (the right text for each of two photos)",
+    "image score": "image score (the right photo for each of two texts)",
+    "group score": "group score (both)",
+    "auc": "AUC of true against false statements",
+}
+
+
 def _clause(r: ChoiceResult) -> str:
-    of = "on photo pairs" if r.metric in ("image score", "group score") else "between texts"
-    figure = f"{r.metric} {of} is {_percent(r.value)} ({_percent(r.low)} to {_percent(r.high)} at 95 %)"
+    figure = f"{_OF.get(r.metric, r.metric)} is {_percent(r.value)} ({_percent(r.low)} to {_percent(r.high)} at 95 %)"
     if r.low > r.chance:
         against = f"better than guessing ({_percent(r.chance)})"
     elif r.high < r.chance:
