@@ -77,6 +77,42 @@ def test_equal_captions_tie_and_own_ones_do_not_compete() -> None:
     assert set(image_to_text.ties.tolist()) == {3}
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 9), st.integers(1, 30), st.integers(1, 5), st.integers(1, 9))
+def test_one_text_of_several_photos_is_right_for_each_of_them(
+    seed: int, photos: int, captions: int, texts: int, rows: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    xb = (rng.integers(-2, 3, (photos, 6)) / 8).astype(np.float32)
+    same, owner = rng.integers(0, texts, captions), rng.integers(0, photos, captions)
+    xt = (rng.integers(-2, 3, (texts, 6)) / 8).astype(np.float32)[same]
+    scores = xt.astype(np.float64) @ xb.T.astype(np.float64)
+    right = np.array([[i in owner[same == text] for i in range(photos)] for text in same])
+    wanted = [
+        [
+            (1 + int((line[~own] >= line[own].max()).sum()), int((line[~own] == line[own].max()).sum()))
+            for line, own in zip(table, known, strict=True)
+            if own.any()
+        ]
+        for table, known in ((scores, right), (scores.T, right.T))
+    ]
+    found = metrics.ranks(xt, xb, owner, same, captions_a_block=rows, photos_a_block=3)
+    assert [pairs(found[0]), pairs(found[1])] == wanted
+
+
+def test_scores_that_float32_cannot_tell_apart_are_ranked_exactly() -> None:
+    """Two photos differ in one coordinate, by the least that float16 can say: less than what 512 products may be off."""
+    rng = np.random.default_rng(5)
+    xb = (rng.standard_normal((2, 512)) / 40).astype(np.float16)
+    xb[1] = xb[0]
+    xb[1, 7] = np.nextafter(xb[0, 7], np.float16(1))
+    xt = np.abs(rng.standard_normal((300, 512)) / 40).astype(np.float16).astype(np.float32)
+    (found, _) = metrics.ranks(xt, xb.astype(np.float32), np.zeros(300, np.int64))
+    assert set(zip(found.rank.tolist(), found.ties.tolist(), strict=True)) == {(2, 0)}
+    (found, _) = metrics.ranks(xt, xb.astype(np.float32), np.ones(300, np.int64))
+    assert set(zip(found.rank.tolist(), found.ties.tolist(), strict=True)) == {(1, 0)}
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 64), (1000, 1000)])
 def test_blocks_do_not_matter(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(4)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,11 @@ from numpy.typing import NDArray
 _QUANTUM = 2.0**-26
 _LARGEST = 2.0
 """of a row's squared length, for the sums to stay exact"""
+
+BYTE = 255
+"""the most that fits into one"""
+PAIRS = 4096
+"""scored at a time"""
 
 
 @dataclass(frozen=True)
@@ -31,47 +38,139 @@ def ranks(
     xt: NDArray[np.float32],
     xb: NDArray[np.float32],
     owner: NDArray[np.int64],
+    same: NDArray[np.int64] | None = None,
     *,
-    captions_a_block: int = 1024,
-    photos_a_block: int = 4096,
+    captions_a_block: int = BYTE,
+    photos_a_block: int = 8 * BYTE,
 ) -> tuple[Ranks, Ranks]:
     """Ranks (text to image, image to text), from one pass over the scores of M captions and N photos.
 
-    xt: (M, d) captions, unit rows; xb: (N, d) photos, unit rows; owner: (M,) each caption's row of xb.
-    rank = 1 + the competitors with a score at or above the true one's. A caption's competitors are all photos but its
-    own. A photo's are the captions of all other photos, its true score is the best of its own captions': these never
-    compete with each other, and the rank is where the first of them stands. Image-to-text ranks are of the photos with
-    captions, in their order in xb. Memory: one block of scores, never the N × M matrix.
+    xt: (M, d) captions, unit rows; xb: (N, d) photos, unit rows; owner: (M,) each caption's row of xb. same: (M,)
+    equal for captions that are one text, and so have equal rows; the photos of each are right answers to all of them.
+    rank = 1 + the competitors with a score at or above the true one's. The true score of a caption is the best of its
+    own photos', its competitors are all others; of a photo it is the best of its own captions'. Own ones never compete
+    with each other, and the rank is where the first of them stands. Image-to-text ranks are of the photos with
+    captions, in their order in xb.
+    Nothing is sorted, and a processor holds no more than a block of scores. Blocks are multiplied in float32, whose
+    error has a bound; scores nearer to the true one's than that are computed again, exactly.
     Raises ValueError for rows that are longer than unit or not finite.
     """
+    from threadpoolctl import threadpool_limits
+
     if not (_fits(xt) and _fits(xb)):
         raise ValueError("ranks need finite unit rows")
-    photos, captions = len(xb), len(xt)
-    true = np.empty(captions)
-    for i in range(0, captions, captions_a_block):
-        block = slice(i, i + captions_a_block)
-        true[block] = (exact(xt[block]) * exact(xb[owner[block]])).sum(axis=1)
-    best = np.full(photos, -np.inf)
-    np.maximum.at(best, owner, true)
+    scene = _Scene(xt, xb, owner, np.arange(len(xt)) if same is None else same)
+    blocks = [
+        (slice(i, min(i + captions_a_block, len(xt))), slice(j, min(j + photos_a_block, len(xb))))
+        for i in range(0, len(xt), captions_a_block)
+        for j in range(0, len(xb), photos_a_block)
+    ]
+    t, i = np.zeros((2, len(xt)), np.int64), np.zeros((2, len(xb)), np.int64)
+    # Processors take blocks of their own; one product shared out over all of them would have each wait for the others.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_cores()) as pool:
+        for (rows, columns), (of_captions, of_photos) in zip(blocks, pool.map(scene.count, blocks), strict=True):
+            t[:, rows] += of_captions
+            i[:, columns] += of_photos
+    has = np.isfinite(scene.best)
+    return Ranks(1 + t.sum(axis=0), t[1]), Ranks((1 + i.sum(axis=0))[has], i[1][has])
 
-    t_above, t_equal = np.zeros(captions, np.int64), np.zeros(captions, np.int64)
-    i_above, i_equal = np.zeros(photos, np.int64), np.zeros(photos, np.int64)
-    for j in range(0, photos, photos_a_block):
-        columns = slice(j, j + photos_a_block)
-        gallery = exact(xb[columns]).T
-        for i in range(0, captions, captions_a_block):
-            rows = slice(i, i + captions_a_block)
-            scores = exact(xt[rows]) @ gallery
-            t_above[rows] += np.count_nonzero(scores > true[rows, None], axis=1)
-            t_equal[rows] += np.count_nonzero(scores == true[rows, None], axis=1)
-            i_above[columns] += np.count_nonzero(scores > best[columns], axis=0)
-            i_equal[columns] += np.count_nonzero(scores == best[columns], axis=0)
 
-    own_best = np.bincount(owner[true == best[owner]], minlength=photos)
-    t_equal -= 1
-    i_equal -= own_best
-    has = np.bincount(owner, minlength=photos) > 0
-    return Ranks(1 + t_above + t_equal, t_equal), Ranks((1 + i_above + i_equal)[has], i_equal[has])
+class _Scene:
+    """Captions, photos, what belongs together, and the scores to beat."""
+
+    def __init__(
+        self, xt: NDArray[np.float32], xb: NDArray[np.float32], owner: NDArray[np.int64], same: NDArray[np.int64]
+    ) -> None:
+        self.xt, self.xb, self.owner = xt, xb, owner
+        _, first, self.text = np.unique(same, return_index=True, return_inverse=True)
+        self.own = np.unique(self.text * len(xb) + owner)
+        """each text with each of its photos once, as one sorted number"""
+        text, photo = np.divmod(self.own, len(xb))
+        scores = pair_scores(xt, xb, first[text], photo)
+        true = np.full(len(first), -np.inf)
+        np.maximum.at(true, text, scores)
+        self.true = true[self.text]
+        self.best = np.full(len(xb), -np.inf)
+        np.maximum.at(self.best, photo, scores)
+        # A sum of d products is off by at most d * 2**-24 of what it adds up to, in any order (Higham, Accuracy and
+        # Stability of Numerical Algorithms, 2002, ch. 3); the rest is what `exact` changes, and room to spare.
+        d = xt.shape[1]
+        self.error = (d + 2 * d**0.5 + 8) * 2.0**-24 * _longest(xt) * _longest(xb)
+
+    def count(self, block: tuple[slice, slice]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Competitors above and equal: (2, rows) of the block's captions, (2, columns) of its photos."""
+        rows, columns = block
+        scores = self.xt[rows] @ self.xb[columns].T
+        self._hide_owners(scores, rows, columns)
+        true, best = self.true[rows], self.best[columns]
+        of_captions, one = _certain(scores, true[:, None], self.error, 1)
+        of_photos, other = _certain(scores, best, self.error, 0)
+        if np.count_nonzero(one) + np.count_nonzero(other) > scores.size // 64:
+            return self._count_exactly(rows, columns)
+        for found, doubtful, axis in ((of_captions, one, 0), (of_photos, other, 1)):
+            at = np.nonzero(doubtful)
+            i, j = at[0] + rows.start, at[1] + columns.start
+            rival = ~np.isin(self.text[i] * len(self.xb) + j, self.own)
+            place, limit = at[axis][rival], (true, best)[axis][at[axis][rival]]
+            again = pair_scores(self.xt, self.xb, i[rival], j[rival])
+            np.add.at(found[0], place[again > limit], 1)
+            np.add.at(found[1], place[again == limit], 1)
+        return of_captions, of_photos
+
+    def _hide_owners(self, scores: NDArray[Any], rows: slice, columns: slice) -> None:
+        j = self.owner[rows]
+        inside = np.flatnonzero((j >= columns.start) & (j < columns.stop))
+        scores[inside, j[inside] - columns.start] = -np.inf
+
+    def _count_exactly(self, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The same for a block of many equal scores."""
+        scores = exact(self.xt[rows]) @ exact(self.xb[columns]).T
+        key = self.text[rows, None] * len(self.xb) + np.arange(columns.start, columns.stop)
+        scores[np.isin(key, self.own)] = -np.inf
+        true, best = self.true[rows, None], self.best[columns]
+        return (
+            np.stack([_count(scores > true, 1), _count(scores == true, 1)]),
+            np.stack([_count(scores > best, 0), _count(scores == best, 0)]),
+        )
+
+
+def _certain(
+    scores: NDArray[np.float32], limit: NDArray[np.float64], error: float, axis: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Along `axis`, (2, n): how many are above `limit` for certain, and 0; and which ones float32 cannot tell."""
+    above, near = scores > (limit + error).astype(np.float32), scores >= (limit - error).astype(np.float32)
+    certain = _count(above, axis)
+    np.logical_xor(above, near, out=near)
+    return np.stack([certain, np.zeros_like(certain)]), near
+
+
+def pair_scores(
+    xt: NDArray[np.float32], xb: NDArray[np.float32], caption: NDArray[np.int64], photo: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(P,) exact scores of rows `caption` of xt with rows `photo` of xb, both (P,)."""
+    scores = np.empty(len(caption))
+    for n in range(0, len(caption), PAIRS):
+        block = slice(n, n + PAIRS)
+        scores[block] = np.einsum("ij,ij->i", exact(xt[caption[block]]), exact(xb[photo[block]]))
+    return scores
+
+
+def _count(flags: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
+    """`flags.sum(axis)` as sums of bytes, eight at a time: a few times as fast as NumPy's own."""
+    if axis == 0 and len(flags) <= BYTE:
+        return np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int64)
+    if axis == 1 and flags.shape[1] % 8 == 0 and flags.shape[1] <= 8 * BYTE:
+        words = np.add.reduce(flags.view(np.uint64), axis=1)
+        return words.view(np.uint8).reshape(len(flags), 8).sum(axis=1, dtype=np.int64)
+    return np.count_nonzero(flags, axis=axis).astype(np.int64)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _longest(x: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.einsum("ij,ij->i", x, x).max(initial=0.0)))
 
 
 def exact(x: NDArray[np.float32]) -> NDArray[np.float64]:
