@@ -37,7 +37,7 @@ def perturb(text: str, name: str, seed: int, tokenizer: str = "own") -> Perturbe
     chosen = lookup(name)
     if chosen.apply is None:
         raise UsageError(f"{name} moves parts of photos, not words; give a perturbation of texts")
-    caption = _parsed(text, chosen, tokenizer)
+    caption = _taken_apart(text, chosen, tokenizer)
     plain = prepared(join(caption.tokens), tokenizer)
     before = keys(plain.split())
     for attempt in range(ATTEMPTS if chosen.random else 1):
@@ -64,23 +64,24 @@ def prepared(text: str, tokenizer: str = "own") -> str:
     return aro.pre_caption(text)
 
 
+# Every seed asks for the same caption; the audit goes caption by caption, so a few are enough.
+@lru_cache(maxsize=256)
+def parsed(text: str, tagged: bool) -> Parsed:
+    """`text` taken apart by the tokenizer "own", with parts of speech or without."""
+    tokens = tokenise(text)
+    found = tags([edges(token)[1] for token in tokens]) if tagged else ()
+    return Parsed(tuple(tokens), tuple(keys(tokens)), tuple(found))
+
+
 def _check(tokenizer: str) -> None:
     if tokenizer not in TOKENIZERS:
         raise UsageError(f"no tokenizer is called {tokenizer!r}; there are {', '.join(TOKENIZERS)}")
 
 
-def _parsed(text: str, chosen: Perturbation, tokenizer: str) -> Parsed:
+def _taken_apart(text: str, chosen: Perturbation, tokenizer: str) -> Parsed:
     if tokenizer == "own":
-        return _own(text, chosen.tagged)
+        return parsed(text, chosen.tagged)
     _check(tokenizer)
     if chosen.tagged:
         return aro.tagged(text)
     return aro.treebank(text) if chosen.name in aro.TREEBANK else aro.split(text)
-
-
-# Every seed asks for the same caption; the audit goes caption by caption, so a few are enough.
-@lru_cache(maxsize=256)
-def _own(text: str, tagged: bool) -> Parsed:
-    tokens = tokenise(text)
-    found = tags([edges(token)[1] for token in tokens]) if tagged else ()
-    return Parsed(tuple(tokens), tuple(keys(tokens)), tuple(found))
