@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vlsearch.audit.datasets.base import Captioned, Choice, Choices, Dataset, Item, Pair, Photo, Statement
+from vlsearch.audit.datasets.base import Captioned, Choice, Choices, Dataset, Pair, Photo, Statement
 from vlsearch.audit.datasets.records import Record, unreadable
 from vlsearch.audit.datasets.symmetric import SYMMETRIC
 
@@ -151,20 +151,16 @@ def without_what_does_not_count(dataset: Dataset, format_name: str) -> Dataset:
     """`dataset` without the items that its paper's evaluation leaves out, which `left_out` then tells."""
     if isinstance(dataset, Captioned):
         return dataset
+    cases = Counter(item.group for item in dataset.items)
     if format_name == "vg-relation":
-        groups = {item.group for item in dataset.items} & SYMMETRIC
-        return _without(dataset, groups, f"{len(groups)} symmetric relations ({', '.join(sorted(groups))})")
-    if format_name == "vg-attribution":
-        cases = Counter(item.group for item in dataset.items)
-        groups = {group for group, n in cases.items() if n < FEWEST_OF_A_PAIR}
-        return _without(
-            dataset, groups, f"{len(groups):,} pairs of attributes with fewer than {FEWEST_OF_A_PAIR} cases"
-        )
-    return dataset
-
-
-def _without(dataset: Choices, groups: set[str], what: str) -> Choices:
-    kept: tuple[Item, ...] = tuple(item for item in dataset.items if item.group not in groups)
-    if len(kept) == len(dataset.items):
+        groups = SYMMETRIC & cases.keys()
+        what = f"symmetric relations ({', '.join(sorted(groups))})"
+    elif format_name == "vg-attribution":
+        groups = frozenset(group for group, n in cases.items() if n < FEWEST_OF_A_PAIR)
+        what = f"pairs of attributes with fewer than {FEWEST_OF_A_PAIR} cases (pairs: {len(groups):,})"
+    else:
         return dataset
-    return Choices(dataset.name, kept, left_out=(f"{len(dataset.items) - len(kept):,} items of {what}",))
+    if not groups:
+        return dataset
+    kept = tuple(item for item in dataset.items if item.group not in groups)
+    return replace(dataset, items=kept, left_out=(f"{what}, items: {len(dataset.items) - len(kept):,}",))

@@ -13,7 +13,7 @@ from vlsearch.audit.metrics import exact
 from vlsearch.audit.perturb import perturb
 from vlsearch.audit.perturb.words import join, tokenise
 from vlsearch.audit.report import ChoiceReport
-from vlsearch.audit.tasks.verdicts import Scores, chosen_right, results
+from vlsearch.audit.tasks.verdicts import Scores, results, solved
 from vlsearch.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def audit_choice(
     texts beyond the model's context.
 
     The table has a row for each item: task, split, group, photo (the first), texts (the true one first), scores (texts
-    of the first photo, then of the second), right, blind, bag_of_words, seed. Of a pair, right is its group score. A
-    statement alone is neither right nor wrong: its `right` is null and its split says "true" or "false".
+    of the first photo, then of the second), right, blind, bag_of_words, seed. What is right, `verdicts.solved` says; a
+    statement's split is "true" or "false".
     Raises UsageError when there is nothing to choose between, ModelError for vectors that cannot be scored.
     """
     _check(choices)
@@ -86,7 +86,7 @@ def _check(choices: Choices) -> None:
     if choices.unperturbable and not choices.items:
         raise UsageError(f"none of the {choices.unperturbable:,} captions of {name} is changed by all perturbations")
     if not choices.items:
-        left_out = "".join(f"; {line} are left out" for line in choices.left_out)
+        left_out = "".join(f"; left out: {line}" for line in choices.left_out)
         raise UsageError(f"{name} has no items to choose between{left_out}")
     labels = {item.true for item in choices.items if isinstance(item, Statement)}
     if len(labels) == 1:
@@ -155,12 +155,8 @@ def _blind(items: Sequence[Item], corpus: Sequence[tuple[str, str]]) -> list[Flo
 def _rows(choices: Choices, scores: Scores) -> pyarrow.Table:
     import pyarrow as pa
 
-    def right(matrices: Sequence[Floats] | None) -> list[bool | None]:
-        if matrices is None:
-            return [None] * len(choices.items)
-        return [chosen_right(item, m) for item, m in zip(choices.items, matrices, strict=True)]
-
     items = choices.items
+    blind = pa.nulls(len(items), pa.bool_()) if scores.blind is None else pa.array(solved(items, scores.blind))
     return pa.table(
         {
             "task": pa.array([choices.task or choices.name] * len(items), pa.string()),
@@ -169,9 +165,9 @@ def _rows(choices: Choices, scores: Scores) -> pyarrow.Table:
             "photo": pa.array([item.photos[0].path for item in items], pa.string()),
             "texts": pa.array([list(item.texts) for item in items], pa.list_(pa.string())),
             "scores": pa.array([m.ravel().tolist() for m in scores.model], pa.list_(pa.float64())),
-            "right": pa.array(right(scores.model), pa.bool_()),
-            "blind": pa.array(right(scores.blind), pa.bool_()),
-            "bag_of_words": pa.array(right(scores.bag_of_words), pa.bool_()),
+            "right": pa.array(solved(items, scores.model), pa.bool_()),
+            "blind": blind,
+            "bag_of_words": pa.array(solved(items, scores.bag_of_words), pa.bool_()),
             "seed": pa.array([item.seed for item in items], pa.int16()),
         }
     )

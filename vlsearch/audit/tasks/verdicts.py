@@ -71,11 +71,16 @@ _OF_PAIRS = (
 )
 
 
-def chosen_right(item: Item, scores: Floats) -> bool | None:
-    """Whether the item is solved, a pair in all respects; None for a statement, which is neither alone."""
-    if isinstance(item, Statement):
-        return None
-    return (_GROUP_SCORE if isinstance(item, Pair) else _ACCURACY).right(scores)
+def solved(items: Sequence[Item], matrices: Sequence[Floats]) -> Bools:
+    """(n,) whether each item is solved: its true text scores highest; a pair's texts and photos are all right; a
+    statement is on its side of the median of the other kind, a true one above that of the false ones."""
+    if isinstance(items[0], Statement):
+        true = _true(items)
+        score = np.array([matrix[0, 0] for matrix in matrices])
+        medians = np.median(score[~true]), np.median(score[true])
+        return np.where(true, score > medians[0], score < medians[1])
+    metric = _GROUP_SCORE if isinstance(items[0], Pair) else _ACCURACY
+    return np.array([metric.right(matrix) for matrix in matrices], np.bool_)
 
 
 def results(choices: Choices, scores: Scores, *, resamples: int = 2000) -> tuple[ChoiceResult, ...]:
@@ -192,7 +197,7 @@ def _macro(task: str, verdicts: _Verdicts, groups: Sequence[str], photo: Ints, r
 
 
 def _auc_result(task: str, items: Sequence[Item], scores: Scores, resamples: int) -> ChoiceResult:
-    true = np.array([isinstance(item, Statement) and item.true for item in items], np.bool_)
+    true = _true(items)
     m, n = int(np.count_nonzero(true)), int(np.count_nonzero(~true))
     score = np.array([matrix[0, 0] for matrix in scores.model])
     photo = _photos(items)
@@ -237,7 +242,12 @@ def weighted_auc(score: Floats, true: Bools, weights: Floats) -> Floats:
     below = np.cumsum(negatives, axis=1) - negatives
     won = (positives * (below + negatives / 2)).sum(axis=1)
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    share: Floats = np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return share
+
+
+def _true(items: Sequence[Item]) -> Bools:
+    return np.array([isinstance(item, Statement) and item.true for item in items], np.bool_)
 
 
 def _photos(items: Sequence[Item]) -> Ints:
