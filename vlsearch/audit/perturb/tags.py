@@ -19,7 +19,6 @@ _EDGE = ["^"] * 3
 
 _ONE = re.compile("an?|another|each|every|one")
 _MEASURE = re.compile("couple|dozen|few|lot|pair")
-_POINTS = re.compile("each|that|this")
 _MANY = re.compile("few|many|much|other|several")
 _CONJUNCTION = re.compile("as|if|that|while")
 _AUXILIARY = re.compile("does|has|is|was|.*['’].*")
@@ -66,7 +65,7 @@ def _in_context(words: list[str], found: list[str], i: int) -> str:
     previous, word, following = words[i - 1 : i + 2]
     before, tag, after, beyond = found[i - 1 : i + 3]
     noun_before, noun_after, object_after = before in NOUNS, after in NOUNS, after in ("DT", "PRP$")
-    determined = before in ("DT", "PRP$") and not _POINTS.fullmatch(previous)
+    determined = before in ("DT", "PRP$") and previous != "each"
     modified = determined or before in ("CD", "JJ", "VBN")
     match tag:
         case "JJ" if (word == "next" and after == "TO") or (word == "past" and object_after):
@@ -85,15 +84,15 @@ def _in_context(words: list[str], found: list[str], i: int) -> str:
         case "VB" if before == "CC" and found[i - 2] in NOUNS and not (object_after or after == "TO"):
             return "NN"
         # "about to kick the ball"
-        case "NN" if before == "TO" and object_after and words[i - 2] != "next":
+        case "NN" if before == "TO" and object_after:
             return "VB"
         # "people skiing down", "a man cooking in"; but what has a plural is a thing: "a brick building in"
         case "NN" if word.endswith("ing") and f"{word}s" not in lexicon():
             return "VBG" if before == "NNS" or (before == "NN" and not noun_after and after != "CC") else tag
         case "VBG" if (modified or before == "IN") and _PURPOSE.fullmatch(following):
             return "NN"
-        # "two bears", "a bunch of leaves"
-        case "VBZ" if (modified and previous != "one") or previous in ("of", "with"):
+        # "two bears", "a bunch of leaves"; but "this shows"
+        case "VBZ" if (modified and previous != "this") or previous in ("of", "with"):
             return tag if _AUXILIARY.fullmatch(word) else "NNS"
         # "a tennis player hits a ball"
         case "NNS" if before == "NN" and word.endswith("s") and not noun_after and after != "CC":
@@ -102,7 +101,7 @@ def _in_context(words: list[str], found: list[str], i: int) -> str:
         # "the back of", "the back yard"
         case "RB" if determined and after in ("^", "IN"):
             return "NN"
-        case "RB" if determined and noun_after and not word.endswith("ly"):
+        case "RB" if determined and noun_after:
             return "JJ"
         # "a trash can in"
         case "MD" if word == "can" and (noun_before or modified) and after in ("^", "CC", "IN", "VBG", "VBZ"):
