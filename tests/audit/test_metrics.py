@@ -101,7 +101,7 @@ def test_one_text_of_several_photos_is_right_for_each_of_them(
 
 
 def test_scores_that_float32_cannot_tell_apart_are_ranked_exactly() -> None:
-    """Two photos differ in one coordinate, by the least that float16 can say: less than what 512 products may be off."""
+    """Two photos differ in one coordinate, by the least that float16 can say: less than 512 products may be off."""
     rng = np.random.default_rng(5)
     xb = (rng.standard_normal((2, 512)) / 40).astype(np.float16)
     xb[1] = xb[0]
