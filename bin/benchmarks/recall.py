@@ -25,7 +25,7 @@ def run() -> dict[str, float]:
     texts = [row["caption"] for row in data["annotations"]]
     owner = np.array([place[row["image_id"]] for row in data["annotations"]])
     xb = encoder.embed_images(np.stack([decode(file.read_bytes(), encoder.preprocess).pixels for file in files]))
-    report = audit_retrieval(encoder.embed_texts, xb, texts, owner, perturbations=["shuffle"])
+    report, _ = audit_retrieval(encoder.embed_texts, xb, texts, owner, perturbations=["shuffle"])
     figures = {}
     for r in report.results:
         if r.perturbation == "shuffle":

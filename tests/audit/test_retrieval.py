@@ -43,12 +43,16 @@ def embed(texts: Sequence[str]) -> Vectors:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
+def audit(*args: object, **options: object) -> AuditReport:
+    return audit_retrieval(*args, **options)[0]  # type: ignore[arg-type]
+
+
 XB = embed([f"a {animal} near a {place}" for animal, place in PHOTOS])
 
 
 @pytest.fixture(scope="module")
 def report() -> AuditReport:
-    return audit_retrieval(embed, XB, TEXTS, OWNER, perturbations=["shuffle", "swap"], seeds=3, resamples=300)
+    return audit(embed, XB, TEXTS, OWNER, perturbations=["shuffle", "swap"], seeds=3, resamples=300)
 
 
 def find(report: AuditReport, direction: str, perturbation: str, k: int) -> Result:
@@ -62,7 +66,7 @@ def test_the_report_has_every_combination_once(report: AuditReport) -> None:
     assert set(counts) == {
         (direction, name, k)
         for direction in ("text_to_image", "image_to_text")
-        for name in ("shuffle", "swap", "identity")
+        for name in ("shuffle", "swap", "identity", "sort")
         for k in (1, 5, 10)
     }
     assert (report.photos, report.photos_with_captions, report.captions, report.seeds) == (50, 50, 150, 3)
@@ -72,14 +76,16 @@ def test_the_report_has_every_combination_once(report: AuditReport) -> None:
 def test_figures_equal_a_plain_computation(report: AuditReport, perturbation: str) -> None:
     def recalls(texts: Sequence[str], k: int) -> tuple[float, float]:
         scores = embed(texts).astype(np.float64) @ XB.T.astype(np.float64)
-        photos = [
-            sorted(range(50), key=lambda i: (-row[i], i == j)).index(j) < k
-            for row, j in zip(scores, OWNER, strict=True)
-        ]
+        # "dog" stands with five photos, and each of these is right.
+        right = [{int(i) for text, i in zip(TEXTS, OWNER, strict=True) if text == own} for own in TEXTS]
+        photos = []
+        for row, own in zip(scores, right, strict=True):
+            order = sorted(range(50), key=lambda i: (-row[i], i in own))
+            photos.append(any(i in own for i in order[:k]))
         captions = []
         for i in range(50):
-            order = sorted(range(150), key=lambda j: (-scores[j, i], OWNER[j] == i))
-            captions.append(any(OWNER[j] == i for j in order[:k]))
+            order = sorted(range(150), key=lambda j: (-scores[j, i], i in right[j]))
+            captions.append(any(i in right[j] for j in order[:k]))
         return float(np.mean(photos)), float(np.mean(captions))
 
     for k in (1, 5, 10):
@@ -101,8 +107,11 @@ def test_relations_between_the_figures(report: AuditReport) -> None:
         assert r.relative_drop == pytest.approx(r.drop / r.clean)
         assert r.order_sensitivity == pytest.approx(r.drop / (r.clean - r.chance))
         assert r.queries == (150 if r.direction == "text_to_image" else 50)
-    assert find(report, "text_to_image", "shuffle", 5).chance == 5 / 50
-    assert find(report, "image_to_text", "shuffle", 1).chance == pytest.approx(3 / 150)
+    # Two captions of three stand with one photo, the third with five; a photo's own third caption is there five times.
+    missed = np.prod([(45 - i) / (50 - i) for i in range(5)])
+    assert find(report, "text_to_image", "shuffle", 5).chance == pytest.approx((2 * 5 / 50 + 1 - missed) / 3)
+    assert find(report, "image_to_text", "shuffle", 1).chance == pytest.approx(7 / 150)
+    assert report.duplicates == 50
 
 
 def test_p_is_corrected_over_perturbations(report: AuditReport) -> None:
@@ -135,7 +144,7 @@ def test_unperturbable_captions_are_counted_and_left_out(report: AuditReport) ->
 
 def test_photos_whose_captions_cannot_change_are_left_out_of_effective_figures() -> None:
     texts = ["dog", "a cat near a road", "cow"]
-    report = audit_retrieval(embed, embed(texts), texts, np.arange(3), perturbations=["shuffle"], seeds=2, ks=[1])
+    report = audit(embed, embed(texts), texts, np.arange(3), perturbations=["shuffle"], seeds=2, ks=[1])
     r = find(report, "image_to_text", "shuffle", 1)
     assert (r.unperturbable, r.queries, r.effective_clean) == (2, 3, 1.0)
     assert r.effective_drop == pytest.approx(3 * r.drop)
@@ -143,7 +152,7 @@ def test_photos_whose_captions_cannot_change_are_left_out_of_effective_figures()
 
 def test_nothing_to_perturb_leaves_no_effective_figures() -> None:
     texts = ["dog", "cat"]
-    report = audit_retrieval(embed, embed(texts), texts, np.arange(2), perturbations=["shuffle"], seeds=2, ks=[1])
+    report = audit(embed, embed(texts), texts, np.arange(2), perturbations=["shuffle"], seeds=2, ks=[1])
     r = find(report, "text_to_image", "shuffle", 1)
     assert (r.unperturbable, r.drop, r.effective_clean, r.effective_drop) == (2, 0.0, None, None)
 
@@ -151,14 +160,15 @@ def test_nothing_to_perturb_leaves_no_effective_figures() -> None:
 def test_each_distinct_text_is_embedded_once() -> None:
     seen: Counter[str] = Counter()
     steps: list[tuple[int, int]] = []
+    wanted = ("texts",)
 
     def counting(texts: Sequence[str]) -> Vectors:
         seen.update(texts)
         return embed(texts)
 
-    audit_retrieval(
+    audit(
         counting, XB, TEXTS, OWNER, perturbations=["shuffle"], seeds=4, resamples=10,
-        progress=lambda done, total: steps.append((done, total)),
+        progress=lambda what, done, total: steps.append((done, total)) if what in wanted else None,
     )  # fmt: skip
     assert set(seen.values()) == {1}
     assert set(TEXTS) < set(seen)
@@ -168,7 +178,7 @@ def test_each_distinct_text_is_embedded_once() -> None:
 
 def test_the_order_of_captions_does_not_matter(report: AuditReport) -> None:
     order = np.random.default_rng(0).permutation(len(TEXTS))
-    other = audit_retrieval(
+    other = audit(
         embed, XB, [TEXTS[i] for i in order], OWNER[order], perturbations=["shuffle", "swap"], seeds=3, resamples=300
     )
     assert other == report
@@ -177,10 +187,10 @@ def test_the_order_of_captions_does_not_matter(report: AuditReport) -> None:
 def test_photos_without_captions_stay_in_the_gallery() -> None:
     xb = np.concatenate([XB[:10], XB, XB[:10]])
     owner = OWNER + 10
-    r = audit_retrieval(embed, xb, TEXTS, owner, perturbations=["shuffle"], seeds=1, resamples=10)
+    r = audit(embed, xb, TEXTS, owner, perturbations=["shuffle"], seeds=1, resamples=10)
     assert (r.photos, r.photos_with_captions) == (70, 50)
-    plain = audit_retrieval(embed, XB, TEXTS, OWNER, perturbations=["shuffle"], seeds=1, resamples=10)
-    for direction, chance in (("text_to_image", 1 / 70), ("image_to_text", 3 / 150)):
+    plain = audit(embed, XB, TEXTS, OWNER, perturbations=["shuffle"], seeds=1, resamples=10)
+    for direction, chance in (("text_to_image", (2 * 1 + 5) / 3 / 70), ("image_to_text", 7 / 150)):
         assert find(r, direction, "shuffle", 1).chance == pytest.approx(chance)
         assert find(r, direction, "shuffle", 1).seed_spread is None
     assert find(r, "text_to_image", "shuffle", 1).clean < find(plain, "text_to_image", "shuffle", 1).clean
@@ -190,7 +200,7 @@ def test_photos_without_captions_stay_in_the_gallery() -> None:
 
 def test_k_beyond_the_gallery_finds_everything() -> None:
     r = find(
-        audit_retrieval(embed, XB, TEXTS, OWNER, perturbations=["shuffle"], seeds=1, ks=[1000, 1, 1000], resamples=10),
+        audit(embed, XB, TEXTS, OWNER, perturbations=["shuffle"], seeds=1, ks=[1000, 1, 1000], resamples=10),
         "text_to_image",
         "shuffle",
         1000,
@@ -200,7 +210,7 @@ def test_k_beyond_the_gallery_finds_everything() -> None:
 
 def test_nothing_found_has_no_relative_drop() -> None:
     texts = ["a dog near a road", "a cat near a boat", "a cow near a roof"]
-    report = audit_retrieval(embed, -embed(texts), texts, np.arange(3), perturbations=["swap"], seeds=1, ks=[1])
+    report = audit(embed, -embed(texts), texts, np.arange(3), perturbations=["swap"], seeds=1, ks=[1])
     r = find(report, "text_to_image", "swap", 1)
     assert (r.clean, r.relative_drop, r.order_sensitivity) == (0.0, None, None)
 
@@ -211,7 +221,7 @@ def test_nothing_found_has_no_relative_drop() -> None:
         ({"texts": [], "owner": np.empty(0, np.int64)}, "no captions; `vlsearch captions import FILE`"),
         ({"xb": XB[:1], "texts": ["a dog"], "owner": np.array([0])}, "only one; `vlsearch ingest PATH`"),
         ({"texts": ["a dog"], "owner": np.array([0])}, "only one photo has captions"),
-        ({"perturbations": ["shuffel"]}, "no perturbation is called 'shuffel'; there are shuffle, swap, identity"),
+        ({"perturbations": ["shuffel"]}, "no perturbation is called 'shuffel'; did you mean shuffle"),
         ({"ks": [0]}, "1 or more"),
         ({"ks": []}, "1 or more"),
         ({"seeds": 0}, "at least one seed"),
@@ -220,7 +230,7 @@ def test_nothing_found_has_no_relative_drop() -> None:
 def test_what_cannot_be_measured_is_said_in_a_line(arguments: dict[str, object], message: str) -> None:
     call: dict[str, object] = {"xb": XB, "texts": TEXTS, "owner": OWNER, "perturbations": ["shuffle"], **arguments}
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
-        audit_retrieval(embed, **call)  # type: ignore[arg-type]
+        audit(embed, **call)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
@@ -230,9 +240,9 @@ def test_what_cannot_be_measured_is_said_in_a_line(arguments: dict[str, object],
 )
 def test_texts_vectors_that_cannot_be_scored(broken: Callable[[Sequence[str]], Vectors], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        audit_retrieval(broken, XB, TEXTS, OWNER, perturbations=["shuffle"])
+        audit(broken, XB, TEXTS, OWNER, perturbations=["shuffle"])
 
 
 def test_photos_vectors_that_cannot_be_scored() -> None:
     with pytest.raises(LibraryDamaged, match="vlsearch verify"):
-        audit_retrieval(embed, np.where(XB[3, 3] == XB, np.nan, XB), TEXTS, OWNER, perturbations=["shuffle"])
+        audit(embed, np.where(XB[3, 3] == XB, np.nan, XB), TEXTS, OWNER, perturbations=["shuffle"])

@@ -48,7 +48,7 @@ def audited(
             rows, unmatched = match(read_captions(data / "captions.json"), queries.contents_by_path(c))
             assert (queries.add_captions(c, rows, "captions.json"), unmatched) == (1001, [])
         xb, texts, owner = captioned(library, library.model())
-    report = audit_retrieval(
+    report, _ = audit_retrieval(
         embed, xb, texts, owner, perturbations=["shuffle"], seeds=SEEDS, ks=KS, resamples=RESAMPLES
     )
     return report, vectors, path

@@ -187,6 +187,21 @@ def _fits(x: NDArray[np.float32]) -> bool:
     return bool(np.all(np.einsum("ij,ij->i", x, x) < _LARGEST))
 
 
+def photos_of_each_text(owner: NDArray[np.int64], same: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(M,) how many photos each caption is right for; `owner` and `same` as in `ranks`."""
+    _, text = np.unique(same, return_inverse=True)
+    pairs = np.unique(np.stack([text.reshape(-1), owner]), axis=1)
+    return np.bincount(pairs[0])[text.reshape(-1)].astype(np.int64)
+
+
+def texts_of_each_photo(owner: NDArray[np.int64], same: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(Q,) how many captions are right for each photo that has any, in the photos' order."""
+    _, text = np.unique(same, return_inverse=True)
+    pairs = np.unique(np.stack([text.reshape(-1), owner]), axis=1)
+    counts = np.bincount(pairs[1], weights=np.bincount(text.reshape(-1))[pairs[0]])
+    return counts[np.unique(owner)].astype(np.int64)
+
+
 def recall_at_k(rank: NDArray[np.int64], k: int) -> float:
     """Share of queries, 0 to 1, whose true item is among the first k."""
     return float(np.mean(rank <= k))

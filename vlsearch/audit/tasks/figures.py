@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from vlsearch.audit import metrics
 from vlsearch.audit.metrics import Chance, Ranks
-from vlsearch.audit.perturb import lookup
 from vlsearch.audit.report import Direction, RankSummary, Result
 from vlsearch.audit.stats import detectable, holm, paired_interval, sign_flip_p
 
@@ -30,7 +30,9 @@ class Side:
     chance: Chance
 
 
-def results(side: Side, ks: Sequence[int], seeds: int, resamples: int, unperturbable: dict[str, int]) -> list[Result]:
+def results(
+    side: Side, controls: AbstractSet[str], ks: Sequence[int], seeds: int, resamples: int, unperturbable: dict[str, int]
+) -> list[Result]:
     """A Result for each perturbation and k; `unperturbable` counts the captions that a perturbation cannot change."""
     experiments = [(name, k) for name in side.perturbed for k in ks]
     photos = int(side.photo.max()) + 1
@@ -49,7 +51,7 @@ def results(side: Side, ks: Sequence[int], seeds: int, resamples: int, unperturb
     low, high, error = paired_interval(clean, perturbed, size, resamples=resamples)
     # Times the number of seeds, to keep the mean over them in integers.
     p = sign_flip_p((seeds * clean - perturbed.sum(axis=2)).astype(np.int64), resamples=resamples)
-    tested = {c for c, (name, _) in enumerate(experiments) if not lookup(name).control}
+    tested = {c for c, (name, _) in enumerate(experiments) if name not in controls}
     corrected: dict[int, float] = {}
     for k in ks:
         family = [c for c in sorted(tested) if experiments[c][1] == k]
@@ -60,12 +62,13 @@ def results(side: Side, ks: Sequence[int], seeds: int, resamples: int, unperturb
             side,
             name,
             k,
-            float(low[c]),
-            float(high[c]),
-            float(error[c]),
-            float(p[c]),
-            corrected.get(c),
-            unperturbable[name],
+            control=name in controls,
+            low=float(low[c]),
+            high=float(high[c]),
+            error=float(error[c]),
+            p=float(p[c]),
+            p_holm=corrected.get(c),
+            unperturbable=unperturbable[name],
         )
         for c, (name, k) in enumerate(experiments)
     ]
@@ -75,6 +78,8 @@ def _result(
     side: Side,
     name: str,
     k: int,
+    *,
+    control: bool,
     low: float,
     high: float,
     error: float,
@@ -100,7 +105,7 @@ def _result(
     return Result(
         direction=side.direction,
         perturbation=name,
-        control=lookup(name).control,
+        control=control,
         k=k,
         clean=clean,
         perturbed=perturbed,
