@@ -10,7 +10,8 @@ from vlsearch.audit.perturb import lookup
 
 @dataclass(frozen=True)
 class ListResult:
-    """One perturbation at one depth k. Shares are 0 to 1; intervals 95 %, bootstrap over queries and seeds."""
+    """One perturbation at one depth k. Shares are 0 to 1, and 1 where there are no queries that it can change; intervals
+    95 %, bootstrap over queries with all their seeds."""
 
     perturbation: str
     control: bool
