@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,21 +65,39 @@ def examples(report: Report, rows: pa.Table) -> list[Examples]:
 
 
 def compared(first: str, second: str) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
-    """The words of both texts, those marked that are not in the longest common sequence of the two; case and outer
+    """The words of both texts, those marked that are not in their longest common subsequence; case and outer
     punctuation make no difference. Texts end with "…" where they are too long to show."""
     a, b = tokenise(first), tokenise(second)
-    blocks = SequenceMatcher(None, keys(a[:LONGEST]), keys(b[:LONGEST]), autojunk=False).get_matching_blocks()
-    stays_a = {n for block in blocks for n in range(block.a, block.a + block.size)}
-    stays_b = {n for block in blocks for n in range(block.b, block.b + block.size)}
-    return _marked(a, stays_a, set(keys(b))), _marked(b, stays_b, set(keys(a)))
+    keys_a, keys_b = keys(a), keys(b)
+    common = _common(keys_a[:LONGEST], keys_b[:LONGEST])
+    return _marked(a, keys_a, {n for n, _ in common}, set(keys_b)), _marked(
+        b, keys_b, {n for _, n in common}, set(keys_a)
+    )
 
 
-def _marked(tokens: Sequence[str], stays: set[int], other: set[str]) -> tuple[Word, ...]:
+def _common(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
+    """Places in a and in b of a longest common subsequence. difflib's runs of words in common are not one: of "a dog
+    chasing a cat" and "a cat chasing a dog" it keeps only "a dog"."""
+    length = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i in reversed(range(len(a))):
+        for j in reversed(range(len(b))):
+            same = a[i] == b[j]
+            length[i][j] = 1 + length[i + 1][j + 1] if same else max(length[i + 1][j], length[i][j + 1])
+    pairs, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        if a[i] == b[j]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif length[i + 1][j] >= length[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _marked(tokens: Sequence[str], of: Sequence[str], stays: set[int], other: set[str]) -> tuple[Word, ...]:
     shown = tokens[:LONGEST]
-    words = [
-        Word(token, "" if n in stays else "moved" if key in other else "gone")
-        for n, (token, key) in enumerate(zip(shown, keys(shown), strict=True))
-    ]
+    words = [Word(token, "" if n in stays else "moved" if of[n] in other else "gone") for n, token in enumerate(shown)]
     return (*words, *([Word("…")] if len(tokens) > LONGEST else []))
 
 
@@ -90,8 +107,9 @@ def _retrieval(rows: pa.Table) -> list[Examples]:
     rows = rows.filter(pc.and_(pc.equal(rows["direction"], "text_to_image"), rows["changed"]))
     # In octaves, as the figure of ranks shows them: from 1 to 10 loses as much as from 10 to 100.
     fall = np.log2(rows["rank"].to_numpy() / rows["rank_clean"].to_numpy())
-    orders = (np.lexsort((rows["rank_clean"].to_numpy(), sign * fall)) for sign in (-1, 1))
-    most, least = (_firsts(rows, order, ("photo", "text")) for order in orders)
+    falling, rising = (np.lexsort((rows["rank_clean"].to_numpy(), sign * fall)) for sign in (-1, 1))
+    query = ("photo", "text")
+    most, least = _firsts(rows, falling[fall[falling] > 0], query), _firsts(rows, rising, query)
     names = ("as written", "perturbed")
     return [
         Examples(

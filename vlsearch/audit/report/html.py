@@ -63,13 +63,13 @@ def render(report: Report, rows: pa.Table, meta: Mapping[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["printable"] = printable
+    environment.filters.update(printable=printable, bound=lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"))
     template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     groups = examples(report, rows)
     photos = dict.fromkeys(shown.photo for group in groups for shown in group.shown if shown.photo is not None)
     first, folded = arranged(report)
     return template.render(
-        headline=headline(report).replace(" %", "\N{NO-BREAK SPACE}%"),
+        headline=headline(report),
         about=about(report),
         partial=partial(report),
         charts=list(charts(report, rows)),
@@ -111,7 +111,7 @@ def _flat(values: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, str
 def charts(report: Report, rows: pa.Table) -> Iterator[Chart]:
     if isinstance(report, AuditReport):
         yield _drops(report)
-        yield _rank_changes(report, rows)
+        yield from (_rank_changes(report, rows, direction) for direction in DIRECTIONS)
     elif isinstance(report, ListsReport):
         yield _overlaps(report)
     else:
@@ -131,33 +131,31 @@ def _drops(report: AuditReport) -> Chart:
             for r in told
             if r.direction == direction
         ]
-        panels.append(Panel(title, forest(marks, f"points of Recall@{k} lost", limits, zero=True)))
+        if marks:
+            panels.append(Panel(title, forest(marks, f"points of Recall@{k} lost", limits, zero=True)))
     note = "Points with 95 % intervals; hollow where 0 lies within, so that no drop can be told; controls in grey."
     return Chart(f"Drop of Recall@{k}", note, tuple(panels))
 
 
-def _rank_changes(report: AuditReport, rows: pa.Table) -> Chart:
+def _rank_changes(report: AuditReport, rows: pa.Table, direction: str) -> Chart:
     import pyarrow.compute as pc
 
     panels = []
-    for r in report.results:
-        title = f"{r.perturbation}, {DIRECTIONS[r.direction]}"
-        if r.control or any(panel.title == title for panel in panels):
-            continue
-        own = pc.and_(pc.equal(rows["direction"], r.direction), pc.equal(rows["perturbation"], r.perturbation))
+    for name in dict.fromkeys(r.perturbation for r in report.results if r.direction == direction and not r.control):
+        own = pc.and_(pc.equal(rows["direction"], direction), pc.equal(rows["perturbation"], name))
         ranks = rows.select(["rank_clean", "rank"]).filter(own)
         if not len(ranks):
             continue
         clean, perturbed = (column.to_numpy() for column in ranks.itercolumns())
-        gallery = report.photos if r.direction == "text_to_image" else report.captions
-        higher, same = float(np.mean(perturbed < clean)), float(np.mean(perturbed == clean))
-        note = f"better {percent(higher)} %, same {percent(same)} %, worse {percent(1 - higher - same)} %"
-        panels.append(Panel(title, rank_density(clean, perturbed, gallery), note))
+        gallery = report.photos if direction == "text_to_image" else report.captions
+        better, same = float(np.mean(perturbed < clean)), float(np.mean(perturbed == clean))
+        note = f"better {percent(better)} %, same {percent(same)} %, worse {percent(1 - better - same)} %"
+        panels.append(Panel(name, rank_density(clean, perturbed, gallery), note))
     note = (
         "Across: the rank of a query's photo, or caption, as written. Up: its rank perturbed, all seeds together. The "
         "stronger the colour, the more queries; above the dashed line they are worse off."
     )
-    return Chart("Ranks, as written and perturbed", note, tuple(panels), small=True)
+    return Chart(f"Ranks, {DIRECTIONS[direction]}", note, tuple(panels), small=True)
 
 
 def _accuracies(report: ChoiceReport) -> Chart:
@@ -195,5 +193,5 @@ def _overlaps(report: ListsReport) -> Chart:
         if r.k == k
     ]
     note = "Points with 95 % intervals; controls in grey."
-    panel = Panel("", forest(marks, f"of the first {k} results, percent", PERCENT))
-    return Chart("What stays", note, (panel,))
+    panels = (Panel("", forest(marks, f"of the first {k} results, percent", PERCENT)),) if marks else ()
+    return Chart("What stays", note, panels)

@@ -74,8 +74,8 @@ def _many_drops(told: list[Result], captions: int) -> str:
     if costly:
         return f"{len(costly)} of {len(measured)} perturbations cost {recall}; {deed} costs most: {figures}."
     return (
-        f"None of {len(measured)} perturbations costs a share of {recall} that this audit can tell from 0; the largest "
-        f"drop, from {deed}, is {figures}."
+        f"None of {len(measured)} perturbations takes anything from {recall} that this audit can tell from 0; the "
+        f"largest drop, from {deed}, is {figures}."
     )
 
 
@@ -191,7 +191,7 @@ def _choice(report: ChoiceReport) -> Iterator[str]:
     )
     for r in (r for r in report.results if r.split == "all" or len(report.results) <= CLAUSES):
         where = "" if r.split == "all" else f" on {r.split}"
-        yield f"This audit could have told a {r.metric}{where} {points(r.detectable)} points away from chance."
+        yield f"This audit could have told {points(r.detectable)} points of {r.metric}{where} from chance."
     if any(r.blind is not None for r in report.results):
         yield "blind: an n-gram model of captions, held out, that never sees the photo."
     if any(r.bag_of_words is not None for r in report.results):

@@ -131,7 +131,7 @@ def _retrieval(report: AuditReport, k: int | None) -> Iterator[Table]:
             detail=True,
         )
     yield Table(
-        "Mean reciprocal rank in percent, and median rank",
+        "Mean reciprocal rank, and median rank",
         ("perturbation", "MRR clean", "perturbed", "chance", "median clean", "perturbed", "chance"),
         _by_direction(report.ranks, lambda r: _ranks(r, {q.perturbation for q in results if q.control})),
         detail=True,
@@ -181,7 +181,7 @@ def _effective(r: Result, captions: int) -> Row:
 
 
 def _ranks(r: RankSummary, controls: set[str]) -> Row:
-    reciprocal = map(percent, (r.mrr_clean, r.mrr_perturbed, r.mrr_chance))
+    reciprocal = (f"{mean:.3f}" for mean in (r.mrr_clean, r.mrr_perturbed, r.mrr_chance))
     median = (f"{rank:,g}" for rank in (r.median_rank_clean, r.median_rank_perturbed, r.median_rank_chance))
     return Row((r.perturbation, *reciprocal, *median), quiet=r.perturbation in controls)
 
