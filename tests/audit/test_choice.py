@@ -190,6 +190,13 @@ def test_macro_accuracy_varies_with_photos_not_with_items() -> None:
     assert (macro.value, macro.low, macro.high) == (0.5, 0.0, 1.0)
 
 
+def test_a_group_that_a_resample_lacks_is_not_in_its_mean() -> None:
+    """Each group on a photo of its own: drawn twice, the one photo gives 1, the other 0."""
+    items = [Choice(Photo("a"), ("t1", "f1"), group="x"), Choice(Photo("b"), ("t2", "f2"), group="y")]
+    macro = one(audit(items, *scored({("a", "t1"): 0.5, ("b", "f2"): 0.5})), "macro accuracy")
+    assert (macro.value, macro.low, macro.high) == (0.5, 0.0, 1.0)
+
+
 def test_chance_of_pairs_equals_counting_all_orders() -> None:
     names = [("0", "a"), ("0", "b"), ("1", "a"), ("1", "b")]
     count: Counter[str] = Counter()
@@ -343,10 +350,17 @@ def test_captions_of_the_photo_under_its_other_name_are_held_out(monkeypatch: py
             return np.arange(len(texts), dtype=np.float64)
 
     monkeypatch.setattr("vlsearch.audit.controls.Blind", Listening)
-    items = [Choice(Photo("val2014/COCO_val2014_000000000042.jpg"), ("a dog .", "no dog"))]
+    photo = Photo("val2014/COCO_val2014_000000000042.jpg")
+    items = [Choice(photo, ("a dog .", "no dog"))]
     report = audit(items, reader, lambda _: reader(["x"]), blind_corpus=[("a cat", "/p/000000000042.jpg")])
     assert told == {"a cat": "000000000042.jpg", "a dog.": "000000000042.jpg"}
     assert report.results[0].blind == 0.0
+
+    told.clear()
+    statements = [Statement(photo, "a dog", True), Statement(photo, "a horse", False)]
+    report = audit(statements, reader, lambda _: reader(["x"]))
+    assert told == {"a dog": "000000000042.jpg"}, "false statements are not what captions say"
+    assert report.results[0].blind == 0.5
 
 
 def test_truncated_texts_are_counted_without_the_control() -> None:
