@@ -55,7 +55,7 @@ def everything() -> AuditReport:
 def retrieval_rows(
     names: Sequence[str] = ("shuffle", "swap", "identity"),
     captions: Sequence[str] = CAPTIONS,
-    photos: Sequence[str | bytes] = (),
+    photos: Sequence[str] = (),
 ) -> pa.Table:
     """Caption n, from 0, stands at rank 1 as written and at n + 1 + seed perturbed, in both directions."""
     rows: list[dict[str, Any]] = []
@@ -76,14 +76,10 @@ def retrieval_rows(
         name: pa.int32() for name in ("rank_clean", "rank", "ties_clean", "ties")
     }
     columns = ("direction", "perturbation", "seed", "photo", "text", "perturbed", "changed", *list(types)[2:])
-    return pa.table(
-        {
-            name: pa.array(
-                [row[name] for row in rows], types.get(name, pa.binary() if name == "photo" else pa.string())
-            )
-            for name in columns
-        }
-    )
+    table = pa.table({name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in columns})
+    for name in ("direction", "perturbation", "photo", "text"):
+        table = table.set_column(columns.index(name), name, table[name].dictionary_encode())
+    return table
 
 
 def choice(splits: Sequence[str] = ("all",), metric: str = "accuracy") -> ChoiceReport:

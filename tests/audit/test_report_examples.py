@@ -69,14 +69,6 @@ def test_a_perturbed_photo_has_one_text() -> None:
     assert {shown.second for shown in least.shown} == {()}
 
 
-def test_a_photo_whose_name_is_not_utf8_keeps_it() -> None:
-    rows = retrieval_rows(captions=CAPTIONS[:1], photos=[b"/photos/\xff.jpg"])
-    most, least = examples(retrieval(), rows)
-    assert least.shown[0].photo == "/photos/\udcff.jpg"
-    as_text = rows.set_column(3, "photo", pa.chunked_array([chunk.view(pa.string()) for chunk in rows["photo"].chunks]))
-    assert examples(retrieval(), as_text) == [most, least]
-
-
 def test_choices_wrong_and_right() -> None:
     wrong, right = examples(choice(), choice_rows())
     (shown,) = wrong.shown
@@ -86,10 +78,22 @@ def test_choices_wrong_and_right() -> None:
     assert marked(shown.second) == "a (dog)", "the false text that came closest"
 
 
-def test_a_choice_between_photos_has_one_text() -> None:
-    rows = choice_rows().slice(0, 1)
-    rows = rows.set_column(rows.column_names.index("texts"), "texts", pa.array([["a red door"]]))
-    assert examples(choice(), rows)[0].shown[0].second == ()
+def scored(texts: list[str], scores: list[float]) -> pa.Table:
+    row = choice_rows().slice(0, 1)
+    row = row.set_column(row.column_names.index("texts"), "texts", pa.array([texts]))
+    return row.set_column(row.column_names.index("scores"), "scores", pa.array([scores]))
+
+
+def test_a_pair_is_as_good_as_its_worse_photo() -> None:
+    rows = scored(["a dog by a cat", "a cat by a dog"], [0.4, 0.3, 0.1, 0.2])
+    (shown,) = examples(choice(), rows)[0].shown
+    assert shown.figure == "score 0.200 to 0.300"
+    assert marked(shown.second) == "a [cat] by a [dog]"
+
+
+def test_a_statement_stands_alone() -> None:
+    (shown,) = examples(choice(), scored(["a cat on a sofa"], [-0.1]))[0].shown
+    assert (shown.figure, shown.second) == ("score −0.100", ())
 
 
 def test_lists_that_changed_most() -> None:

@@ -53,12 +53,6 @@ def test_parquet_has_the_same_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
-def test_a_name_that_is_not_utf8_is_written_out(tmp_path: Path, name: str) -> None:
-    write_rows(tmp_path / name, retrieval_rows(captions=CAPTIONS[:1], photos=[b"/photos/\xff.jpg"]))
-    assert b"/photos/\\xff.jpg" in (tmp_path / name).read_bytes()
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +11,7 @@ import numpy as np
 
 from vlsearch.audit.perturb.words import keys, tokenise
 from vlsearch.audit.report import AuditReport, ChoiceReport, Report
+from vlsearch.audit.report.notes import told_k
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ class Word:
 @dataclass(frozen=True)
 class Example:
     photo: str | None
-    """path as `os.fsdecode` gives it; None where a query has no right photo"""
+    """its path; None where a query has no right photo"""
     label: str
     """what was done to it: "shuffle, seed 3"; the split of a choice"""
     figure: str
@@ -55,13 +55,14 @@ def examples(report: Report, rows: pa.Table) -> list[Examples]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if "photo" in rows.column_names:  # whose name need not be UTF-8
-        rows = rows.set_column(rows.column_names.index("photo"), "photo", rows["photo"].cast(pa.binary()))
     if isinstance(report, ChoiceReport):
         return _choices(rows)
     controls = pa.array(sorted({r.perturbation for r in report.results if r.control}), pa.string())
     rows = rows.filter(pc.invert(pc.is_in(rows["perturbation"], controls)))
-    return _retrieval(rows) if isinstance(report, AuditReport) else _lists(rows)
+    if isinstance(report, AuditReport):
+        return _retrieval(rows.filter(pc.and_(pc.equal(rows["direction"], "text_to_image"), rows["changed"])))
+    k = told_k(report)
+    return _lists(rows.filter(pc.equal(rows["k"], k)), k)
 
 
 def compared(first: str, second: str) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
@@ -102,9 +103,6 @@ def _marked(tokens: Sequence[str], of: Sequence[str], stays: set[int], other: se
 
 
 def _retrieval(rows: pa.Table) -> list[Examples]:
-    import pyarrow.compute as pc
-
-    rows = rows.filter(pc.and_(pc.equal(rows["direction"], "text_to_image"), rows["changed"]))
     # In octaves, as the figure of ranks shows them: from 1 to 10 loses as much as from 10 to 100.
     fall = np.log2(rows["rank"].to_numpy() / rows["rank_clean"].to_numpy())
     falling, rising = (np.lexsort((rows["rank_clean"].to_numpy(), sign * fall)) for sign in (-1, 1))
@@ -128,45 +126,43 @@ def _retrieval(rows: pa.Table) -> list[Examples]:
 
 
 def _ranked(row: dict[str, Any]) -> Example:
-    before, after = compared(row["text"], row["perturbed"])
-    return Example(
-        photo=os.fsdecode(row["photo"]),
-        label=f"{row['perturbation']}, seed {row['seed']}",
-        figure=f"rank {row['rank_clean']:,} → {row['rank']:,}",
-        first=before,
-        second=after if row["text"] != row["perturbed"] else (),
-    )
+    figure = f"rank {row['rank_clean']:,} → {row['rank']:,}"
+    return _example(row["photo"], f"{row['perturbation']}, seed {row['seed']}", figure, row["text"], row["perturbed"])
 
 
 def _choices(rows: pa.Table) -> list[Examples]:
     right = rows["right"].to_numpy(zero_copy_only=False)
-    margin = np.array([s[0] - max(s[1:]) if len(s) > 1 else np.nan for s in rows["scores"].to_pylist()], np.float64)
-    order = np.argsort(margin, kind="stable")
+    sides = map(_sides, rows["texts"].to_pylist(), rows["scores"].to_pylist())
+    order = np.argsort(np.array([true - false for true, false, _ in sides], np.float64), kind="stable")
     item = ("photo", "split", "texts")
-    wrong = _firsts(rows, order[~right[order]], item)
-    found = _firsts(rows, order[right[order]][::-1], item)
-    note = "By how far the score of the false text is {} that of the true one."
+    wrong, found = _firsts(rows, order[~right[order]], item), _firsts(rows, order[right[order]][::-1], item)
+    note = "By how far the score of what is false is {} that of what is true."
     return [
         Examples(f"{len(wrong)} chosen wrong", note.format("above"), ("true", "chosen"), tuple(map(_chosen, wrong))),
         Examples(f"{len(found)} chosen right", note.format("below"), ("true", "false"), tuple(map(_chosen, found))),
     ]
 
 
+def _sides(texts: Sequence[str], scores: Sequence[float]) -> tuple[float, float, str]:
+    """The score of what is true, the best of what is false, and the text to show beside the true one.
+
+    A pair has four scores: both texts of the first photo, then of the second. A statement has nothing beside it.
+    """
+    if len(scores) == 1:
+        return scores[0], scores[0], texts[0]
+    if len(scores) > len(texts):
+        return min(scores[0], scores[3]), max(scores[1], scores[2]), texts[1]
+    best = max(range(1, len(scores)), key=lambda n: scores[n])
+    return scores[0], scores[best], texts[best]
+
+
 def _chosen(row: dict[str, Any]) -> Example:
-    """The true text beside the false one that scores highest."""
-    scores, texts = row["scores"], row["texts"]
-    best = max(range(1, len(scores)), key=lambda n: scores[n], default=0)
-    other = texts[best] if best < len(texts) else texts[0]
-    true, false = compared(texts[0], other)
-    figure = f"score {scores[0]:.3f} to {scores[best]:.3f}".replace("-", "−")
-    return Example(os.fsdecode(row["photo"]), row["split"], figure, true, false if other != texts[0] else ())
+    true, false, text = _sides(row["texts"], row["scores"])
+    scores = f"{true:.3f}" if len(row["scores"]) == 1 else f"{true:.3f} to {false:.3f}"
+    return _example(row["photo"], row["split"], f"score {scores}".replace("-", "−"), row["texts"][0], text)
 
 
-def _lists(rows: pa.Table) -> list[Examples]:
-    import pyarrow.compute as pc
-
-    k = min(pc.unique(rows["k"]).to_pylist(), key=lambda k: (abs(k - 10), k), default=0)
-    rows = rows.filter(pc.equal(rows["k"], k))
+def _lists(rows: pa.Table, k: int) -> list[Examples]:
     overlap, rbo = rows["overlap"].to_numpy(), rows["rbo"].to_numpy()
     most, least = (_firsts(rows, np.lexsort((sign * rbo, sign * overlap)), ("query",)) for sign in (1, -1))
     note = f"By how many of the first {k} results stay; each query under the perturbation and seed that changed {{}}."
@@ -178,9 +174,14 @@ def _lists(rows: pa.Table) -> list[Examples]:
 
 
 def _listed(row: dict[str, Any]) -> Example:
-    before, after = compared(row["query"], row["perturbed"])
     figure = f"{round(row['k'] * row['overlap'])} of {row['k']} stay"
-    return Example(None, f"{row['perturbation']}, seed {row['seed']}", figure, before, after)
+    return _example(None, f"{row['perturbation']}, seed {row['seed']}", figure, row["query"], row["perturbed"])
+
+
+def _example(photo: str | None, label: str, figure: str, first: str, second: str) -> Example:
+    a, b = compared(first, second)
+    changed = any(word.change for word in (*a, *b))
+    return Example(photo, label, figure, a, b if changed else ())
 
 
 def _firsts(rows: pa.Table, order: Iterable[int], query: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -29,32 +28,17 @@ def write_file(path: Path, data: bytes | Callable[[IO[bytes]], object]) -> None:
 def write_rows(path: Path, rows: pa.Table) -> None:
     """Write one row per query as the name says: .csv (lists as JSON in their cell) or .parquet (zstd).
 
-    Names of photos that are not UTF-8 have their bytes written out. Raises UsageError for another name and for a place
-    that cannot be written.
+    Raises UsageError for another name and for a place that cannot be written.
     """
     import pyarrow.parquet as pq
     from pyarrow import csv
 
-    rows = _utf8(rows)
     if path.suffix.lower() == ".parquet":
         write_file(path, lambda file: pq.write_table(rows, file, compression="zstd"))
     elif path.suffix.lower() == ".csv":
         write_file(path, lambda file: csv.write_csv(_flat(rows), file))
     else:
         raise UsageError(f"cannot write rows to '{printable(str(path))}': its name should end in .csv or .parquet")
-
-
-def _utf8(rows: pa.Table) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if "photo" not in rows.column_names:
-        return rows
-    stored = rows["photo"].cast(pa.binary())
-    distinct = stored.unique()
-    shown = pa.array([printable(os.fsdecode(name)) for name in distinct.to_pylist()], pa.string())
-    names = shown.take(pc.index_in(stored, distinct).combine_chunks())
-    return rows.set_column(rows.column_names.index("photo"), "photo", names)
 
 
 def _flat(rows: pa.Table) -> pa.Table:
