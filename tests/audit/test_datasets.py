@@ -155,6 +155,13 @@ def test_the_order_task_reads_the_same_files(
     assert (found.name, found.task, len(found.texts)) == (f"{name}-order", "order", 3)
 
 
+def test_of_several_files_the_first_is_read(write: Callable[[str, Any], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in PUBLISHED["coco"].files:
+        folder = write(file, LISTS).parent
+    published_as(monkeypatch, "coco", photos=2, captions=3)
+    assert len(captioned("coco", folder).texts) == 3
+
+
 def test_relations_have_a_box_and_symmetric_ones_are_left_out(
     write: Callable[[str, Any], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

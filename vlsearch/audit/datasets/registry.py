@@ -171,18 +171,20 @@ def _files(known: Published, data: Path) -> list[Path]:
     where = os.fspath(data)
     if not data.is_dir():
         raise UsageError(f"there is no {where!r}; {known.name} needs {known.needs}")
-    found = [path for name in known.files for path in (data / name, data / "data" / name) if path.is_file()]
-    if known.together:
-        names = {path.name for path in found}
-        missing = [name for name in known.files if name not in names]
-        if missing:
-            raise UsageError(
-                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in {where!r}; put there {known.needs}"
-            )
-        return found[: len(known.files)]
-    if not found:
+    there = {name: path for name in known.files if (path := _below(data, name))}
+    missing = [name for name in known.files if name not in there]
+    if known.together and missing:
+        raise UsageError(
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not in {where!r}; put there {known.needs}"
+        )
+    if not there:
         raise UsageError(f"no file of {known.name} is in {where!r}; put there {known.needs}")
-    return found[:1]
+    return list(there.values()) if known.together else [next(iter(there.values()))]
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    """In the folder, or in its folder "data", as in the repositories of SugarCrepe and Winoground."""
+    return next((path for path in (folder / name, folder / "data" / name) if path.is_file()), None)
 
 
 def _read(name: str, records: list[Record], wanted: str | None = None) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from vlsearch.audit.datasets import Choice, Choices, Item, Pair, Statement
 from vlsearch.audit.report import ChoiceResult
-from vlsearch.audit.stats import detectable, wilson
+from vlsearch.audit.stats import bootstrap, detectable, wilson
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-
-_CELLS_A_BLOCK = 1 << 21
-"""resamples × photos or statements held at a time"""
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ def solved(items: Sequence[Item], matrices: Sequence[Floats]) -> Bools:
     if isinstance(items[0], Statement):
         true = _true(items)
         score = np.array([matrix[0, 0] for matrix in matrices])
-        medians = np.median(score[~true]), np.median(score[true])
-        return np.where(true, score > medians[0], score < medians[1])
+        of_false, of_true = np.median(score[~true]), np.median(score[true])
+        return np.asarray((true & (score > of_false)) | (~true & (score < of_true)))
     metric = _GROUP_SCORE if isinstance(items[0], Pair) else _ACCURACY
     return np.array([metric.right(matrix) for matrix in matrices], np.bool_)
 
@@ -171,22 +168,23 @@ def _macro(task: str, verdicts: _Verdicts, groups: Sequence[str], photo: Ints, r
     table = np.zeros((int(photo.max()) + 1, 2 * len(names)))
     np.add.at(table, (photo, group), verdicts.right)
     np.add.at(table, (photo, len(names) + group), 1.0)
-    drawn: list[Floats] = []
-    for counts in _resamples(len(table), resamples, len(table)):
+
+    def statistic(counts: Floats) -> Floats:
         sums = counts @ table
         hits, sizes = sums[:, : len(names)], sums[:, len(names) :]
         # A group that a resample has no item of is not in its mean.
-        share = np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
-        drawn.append(share.sum(axis=1) / np.count_nonzero(sizes, axis=1))
-    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
+        share: Floats = np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
+        return np.asarray(share.sum(axis=1, keepdims=True) / np.count_nonzero(sizes, axis=1, keepdims=True))
+
+    low, high, _ = bootstrap(statistic, len(table), resamples=resamples)
     chance = np.bincount(group, weights=verdicts.chance, minlength=len(names)) / size
     return ChoiceResult(
         task=task,
         split="all",
         metric="macro accuracy",
         value=value(verdicts.right),
-        low=float(low),
-        high=float(high),
+        low=float(low[0]),
+        high=float(high[0]),
         n=len(groups),
         chance=math.fsum(chance) / len(names),
         blind=None if verdicts.blind is None else value(verdicts.blind),
@@ -201,11 +199,9 @@ def _auc_result(task: str, items: Sequence[Item], scores: Scores, resamples: int
     m, n = int(np.count_nonzero(true)), int(np.count_nonzero(~true))
     score = np.array([matrix[0, 0] for matrix in scores.model])
     photo = _photos(items)
-    drawn = [
-        weighted_auc(score, true, counts[:, photo])
-        for counts in _resamples(int(photo.max()) + 1, resamples, len(items))
-    ]
-    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
+    low, high, _ = bootstrap(
+        lambda counts: weighted_auc(score, true, counts[:, photo])[:, None], int(photo.max()) + 1, resamples=resamples
+    )
 
     def value(matrices: Sequence[Floats] | None) -> float | None:
         return None if matrices is None else auc(np.array([matrix[0, 0] for matrix in matrices]), true)
@@ -215,8 +211,8 @@ def _auc_result(task: str, items: Sequence[Item], scores: Scores, resamples: int
         split="all",
         metric="auc",
         value=auc(score, true),
-        low=float(low),
-        high=float(high),
+        low=float(low[0]),
+        high=float(high[0]),
         n=len(items),
         chance=0.5,
         blind=value(scores.blind),
@@ -234,7 +230,8 @@ def auc(score: Floats, true: Bools) -> float:
 
 
 def weighted_auc(score: Floats, true: Bools, weights: Floats) -> Floats:
-    """`auc` of r resamples, (r,), in which the items count as `weights` (r, n) says; NaN without both kinds."""
+    """`auc` of r resamples, (r,), in which the items count as `weights` (r, n) says; without both kinds there
+    is nothing to tell apart: 0.5."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
     positives = np.add.reduceat(weights[:, order] * true[order], starts, axis=1)
@@ -242,7 +239,7 @@ def weighted_auc(score: Floats, true: Bools, weights: Floats) -> Floats:
     below = np.cumsum(negatives, axis=1) - negatives
     won = (positives * (below + negatives / 2)).sum(axis=1)
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    share: Floats = np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    share: Floats = np.divide(won, pairs, out=np.full(len(weights), 0.5), where=pairs > 0)
     return share
 
 
@@ -254,14 +251,3 @@ def _photos(items: Sequence[Item]) -> Ints:
     """(n,) which photo an item is about."""
     places: dict[str, int] = {}
     return np.array([places.setdefault(item.photos[0].path, len(places)) for item in items], np.int64)
-
-
-def _resamples(photos: int, resamples: int, cells: int, seed: int = 0) -> Iterator[Floats]:
-    """How often each photo is drawn in resamples of as many draws, (r, photos) at a time, so that r × cells stays
-    small."""
-    rng = np.random.default_rng(seed)
-    size = max(1, _CELLS_A_BLOCK // max(photos, cells))
-    for start in range(0, resamples, size):
-        n = min(size, resamples - start)
-        drawn = rng.integers(0, photos, size=(n, photos)) + np.arange(n)[:, None] * photos
-        yield np.bincount(drawn.ravel(), minlength=n * photos).reshape(n, photos).astype(np.float64)
