@@ -2,7 +2,7 @@
 
 A bag of words by construction must lose exactly nothing when words are shuffled and must be at exactly chance between
 the two pictures of a pair, whose captions are the same words in another order. An oracle that reads the order must
-lose everything.
+lose everything, one that reads it in pairs only must lose those, and a mixture of both must lose what lies between.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -24,7 +25,11 @@ from numpy.typing import NDArray
 from vlsearch.audit import AuditReport, audit_retrieval, metrics
 from vlsearch.audit.perturb import perturb
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Vectors = NDArray[np.float32]
+Encoder = Callable[[Sequence[str]], Vectors]
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,32 @@ def reader(texts: Sequence[str]) -> Vectors:
     return unit([hashed(" ".join(words(text)), 1024) for text in texts])
 
 
-def audit(scenes: Scenes, embed: object, xb: Vectors) -> AuditReport:
-    return audit_retrieval(
-        embed, xb, scenes.texts, scenes.owner, perturbations=["shuffle", "swap"], seeds=3, resamples=200
-    )[0]  # type: ignore[arg-type]
+def oracle(scenes: Scenes, reads: Callable[[str], bool] = lambda _: True) -> Encoder:
+    """Known captions point at their photo, everything else at no photo: what is left after a change is exactly 0.
+
+    The order of words counts in captions that it `reads`; of others it knows the words.
+    """
+
+    def key(text: str) -> tuple[str, ...]:
+        return tuple(words(text) if reads(text) else sorted(words(text)))
+
+    known = {key(text): int(i) for text, i in zip(scenes.texts, scenes.owner, strict=True)}
+    directions = np.eye(scenes.photos + 1, dtype=np.float32)
+    return lambda texts: directions[[known.get(key(text), scenes.photos) for text in texts]]
+
+
+def mixture(weight: float, order: Encoder) -> Encoder:
+    """Scores are weight · those of `order` + (1 - weight) · those of a bag of words."""
+    a, b = np.sqrt([weight, 1 - weight]).astype(np.float32)
+    return lambda texts: np.hstack([a * order(texts), b * bag(texts)])
+
+
+def audit(
+    scenes: Scenes, embed: Encoder, perturbations: Sequence[str] = ("shuffle", "swap", "reverse", "sort")
+) -> tuple[AuditReport, pa.Table]:
+    """Photos are where their captions are."""
+    xb = embed(scenes.first_captions())
+    return audit_retrieval(embed, xb, scenes.texts, scenes.owner, perturbations=perturbations, seeds=3, resamples=200)
 
 
 def test_the_scenes_are_what_the_calibration_needs(scenes: Scenes) -> None:
@@ -106,7 +133,9 @@ def test_swap_makes_the_one_caption_of_a_pair_into_the_other(scenes: Scenes) -> 
 
 
 def test_a_bag_of_words_loses_exactly_nothing(scenes: Scenes) -> None:
-    report = audit(scenes, bag, bag(scenes.first_captions()))
+    report, rows = audit(scenes, bag)
+    assert {r.perturbation for r in report.results} == {"shuffle", "swap", "reverse", "sort", "identity"}
+    assert rows["rank"] == rows["rank_clean"]
     for r in report.results:
         assert (r.drop, r.low, r.high, r.p, r.order_sensitivity) == (0.0, 0.0, 0.0, 1.0, 0.0)
         assert r.clean > r.chance
@@ -128,7 +157,7 @@ def test_a_bag_of_words_is_at_exactly_chance_between_the_two_of_a_pair(scenes: S
 
 
 def test_a_bag_of_words_ties_each_pair_in_the_whole_collection(scenes: Scenes) -> None:
-    report = audit(scenes, bag, bag(scenes.first_captions()))
+    report, _ = audit(scenes, bag)
     in_pairs = {i for pair in scenes.pairs for i in pair}
     for r in report.results:
         if r.direction == "image_to_text" and r.perturbation == "identity":
@@ -137,15 +166,7 @@ def test_a_bag_of_words_ties_each_pair_in_the_whole_collection(scenes: Scenes) -
 
 
 def test_a_reader_of_the_order_loses_everything(scenes: Scenes) -> None:
-    """Known captions point at their photo, everything else at no photo: what is left after a change is exactly 0."""
-    known = {" ".join(words(text)): int(i) for text, i in zip(scenes.texts, scenes.owner, strict=True)}
-    nowhere = scenes.photos
-    directions = np.eye(scenes.photos + 1, dtype=np.float32)
-
-    def oracle(texts: Sequence[str]) -> Vectors:
-        return directions[[known.get(" ".join(words(text)), nowhere) for text in texts]]
-
-    report = audit(scenes, oracle, directions[: scenes.photos])
+    report, _ = audit(scenes, oracle(scenes))
     for r in report.results:
         assert r.clean == 1.0
         if r.perturbation == "identity":
@@ -164,7 +185,47 @@ def test_a_reader_of_the_order_loses_everything(scenes: Scenes) -> None:
 
 def test_a_reader_without_a_place_for_disorder_falls_to_chance(scenes: Scenes) -> None:
     """Here a changed caption points at random: order sensitivity 1, but for what the unperturbable captions keep."""
-    report = audit(scenes, reader, reader(scenes.first_captions()))
+    report, _ = audit(scenes, reader)
     (r,) = (r for r in report.results if (r.direction, r.perturbation, r.k) == ("text_to_image", "shuffle", 1))
     assert r.effective_perturbed == pytest.approx(r.chance, abs=0.02)
     assert r.order_sensitivity == pytest.approx(1.0, abs=0.03)
+
+
+def test_an_oracle_loses_the_half_that_depends_on_the_order_and_nothing_of_the_other(scenes: Scenes) -> None:
+    first = scenes.first_captions()
+    in_pairs = {i for pair in scenes.pairs for i in pair}
+    bags = {tuple(sorted(words(first[i]))) for i in in_pairs}
+    report, rows = audit(scenes, oracle(scenes, lambda text: tuple(sorted(words(text))) in bags))
+    lost: dict[tuple[str, str], list[bool]] = {}
+    for row in rows.to_pylist():
+        photo, name = int(row["photo"]), row["perturbation"]
+        loses = photo in in_pairs and perturb(first[photo], name, row["seed"]).text != first[photo]
+        # What points at no photo is as far from its own as from any.
+        assert (row["rank_clean"], row["rank"]) == (1, scenes.photos if loses else 1)
+        lost.setdefault((row["direction"], name), []).append(loses)
+    for r in report.results:
+        assert r.drop == pytest.approx(np.mean(lost[r.direction, r.perturbation]), abs=1e-12)
+        if r.perturbation == "shuffle":
+            assert (r.effective_drop, 2 * len(in_pairs)) == (0.5, scenes.photos)
+            assert r.low < 0.5 < r.high
+
+
+@pytest.mark.parametrize("order", ["oracle", "reader"])
+def test_the_more_a_mixture_reads_the_order_the_more_it_loses(scenes: Scenes, order: str) -> None:
+    """Scores are linear in the weight: a competitor overtakes the true one once and stays before it."""
+    reads = oracle(scenes) if order == "oracle" else reader
+    curves: dict[tuple[str, int], list[float]] = {}
+    for weight in np.linspace(0, 1, 11):
+        for r in audit(scenes, mixture(weight, reads), ["shuffle"])[0].results:
+            if r.perturbation == "shuffle":
+                curves.setdefault((r.direction, r.k), []).append(r.drop)
+    for (_, k), curve in curves.items():
+        assert len(curve) == 11
+        assert curve == sorted(curve)
+        assert curve[0] == 0.0
+        if order == "oracle":
+            # Any weight tells the two of a pair apart, and none but the whole drowns the words of the others.
+            assert curve[1:] == [0.5 if k == 1 else 0.0] * 9 + [1.0]
+        else:
+            assert curve[-1] == pytest.approx(1 - k / scenes.photos, abs=0.02)
+            assert len(set(curve)) >= 5
