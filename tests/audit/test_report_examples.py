@@ -10,8 +10,8 @@ from vlsearch.audit.report.examples import LONGEST, SHOWN, Word, compared, examp
 
 
 def marked(words: tuple[Word, ...]) -> str:
-    """Words that moved in [], words that are gone in ()."""
-    shown = {"": "{}", "moved": "[{}]", "gone": "({})"}
+    """Words that moved in [], words that are gone in (), new ones in <>."""
+    shown = {"": "{}", "moved": "[{}]", "gone": "({})", "new": "<{}>"}
     return " ".join(shown[word.change].format(word.text) for word in words)
 
 
@@ -73,9 +73,9 @@ def test_choices_wrong_and_right() -> None:
     wrong, right = examples(choice(), choice_rows())
     (shown,) = wrong.shown
     assert (shown.label, shown.figure) == ("swap_att", "score 0.100 to 0.300")
-    assert (marked(shown.first), marked(shown.second)) == ("a (red) door", "a (white) door")
+    assert (marked(shown.first), marked(shown.second)) == ("a (red) door", "a <white> door")
     (shown,) = right.shown
-    assert marked(shown.second) == "a (dog)", "the false text that came closest"
+    assert marked(shown.second) == "a <dog>", "the false text that came closest"
 
 
 def scored(texts: list[str], scores: list[float]) -> pa.Table:

@@ -145,7 +145,7 @@ def test_any_report_makes_a_page(report: Report, rows: pa.Table) -> None:
 
 def test_choices_are_shown_beside_chance_and_blind() -> None:
     text = text_of(render(choice(("all", "add_obj")), choice_rows(), META))
-    assert "│ chance, × a blind model of captions, ◇ the same model on alphabetically sorted words" in text
+    assert "│ chance, × a blind model of captions, ◆ the same model on alphabetically sorted words" in text
     assert "score 0.100 to 0.300" in text
 
 

@@ -62,7 +62,7 @@ def forest(marks: Sequence[Mark], axis: str, limits: tuple[float, float], *, zer
         colour = QUIET if mark.quiet else ACCENT
         axes.plot([mark.low, mark.high], [y, y], color=colour, linewidth=2, solid_capstyle="round")
         for marker, value in mark.ticks:
-            axes.plot(value, y, marker, color=OTHER, markersize=7, markeredgewidth=1.5)
+            axes.plot(value, y, marker, color=OTHER, markersize=12 if marker == "|" else 7, markeredgewidth=1.5)
         inside = colour if mark.sure else PAGE
         axes.plot(mark.value, y, "o", color=inside, markersize=7, markeredgecolor=colour, markeredgewidth=1.5, zorder=3)
     axes.set_yticks(range(len(marks)), [mark.label for mark in marks])

@@ -24,8 +24,8 @@ LONGEST = 80
 @dataclass(frozen=True)
 class Word:
     text: str
-    change: Literal["", "moved", "gone"] = ""
-    """against the other text: stands elsewhere in it, or not at all"""
+    change: Literal["", "moved", "gone", "new"] = ""
+    """against the other text: stands elsewhere in it, or not at all (in the first text "gone", in the second "new")"""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,8 @@ def compared(first: str, second: str) -> tuple[tuple[Word, ...], tuple[Word, ...
     a, b = tokenise(first), tokenise(second)
     keys_a, keys_b = keys(a), keys(b)
     common = _common(keys_a[:LONGEST], keys_b[:LONGEST])
-    return _marked(a, keys_a, {n for n, _ in common}, set(keys_b)), _marked(
-        b, keys_b, {n for _, n in common}, set(keys_a)
-    )
+    stays_a, stays_b = {n for n, _ in common}, {n for _, n in common}
+    return _marked(a, keys_a, stays_a, set(keys_b), "gone"), _marked(b, keys_b, stays_b, set(keys_a), "new")
 
 
 def _common(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
@@ -96,9 +95,11 @@ def _common(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _marked(tokens: Sequence[str], of: Sequence[str], stays: set[int], other: set[str]) -> tuple[Word, ...]:
+def _marked(
+    tokens: Sequence[str], of: Sequence[str], stays: set[int], other: set[str], alone: Literal["gone", "new"]
+) -> tuple[Word, ...]:
     shown = tokens[:LONGEST]
-    words = [Word(token, "" if n in stays else "moved" if of[n] in other else "gone") for n, token in enumerate(shown)]
+    words = [Word(token, "" if n in stays else "moved" if of[n] in other else alone) for n, token in enumerate(shown)]
     return (*words, *([Word("…")] if len(tokens) > LONGEST else []))
 
 
@@ -138,8 +139,12 @@ def _choices(rows: pa.Table) -> list[Examples]:
     wrong, found = _firsts(rows, order[~right[order]], item), _firsts(rows, order[right[order]][::-1], item)
     note = "By how far the score of what is false is {} that of what is true."
     return [
-        Examples(f"{len(wrong)} chosen wrong", note.format("above"), ("true", "chosen"), tuple(map(_chosen, wrong))),
-        Examples(f"{len(found)} chosen right", note.format("below"), ("true", "false"), tuple(map(_chosen, found))),
+        Examples(
+            "Wrong choices, the clearest first", note.format("above"), ("true", "chosen"), tuple(map(_chosen, wrong))
+        ),
+        Examples(
+            "Right choices, the clearest first", note.format("below"), ("true", "false"), tuple(map(_chosen, found))
+        ),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,18 +45,21 @@ class Chart:
     small: bool = False
 
 
-def write_report(folder: Path, report: Report, rows: pa.Table, meta: Mapping[str, Any]) -> Path:
+def write_report(
+    folder: Path, report: Report, rows: pa.Table, meta: Mapping[str, Any], locate: Callable[[str], str] = str
+) -> Path:
     """Write `report` to `folder`/index.html, which is made or replaced as a whole, and return that path.
 
-    rows: one a query, as they are stored; meta: settings, versions, date, … shown as they are. The same arguments give
-    the same bytes. Raises UsageError where the file cannot be written.
+    rows: one a query, as they are stored; meta: settings, versions, date, … shown as they are; locate: from what the
+    rows call a photo to where it lies. The same arguments, and photos, give the same bytes. Raises UsageError where the
+    file cannot be written.
     """
     path = folder / "index.html"
-    write_file(path, render(report, rows, meta).encode("utf-8"))
+    write_file(path, render(report, rows, meta, locate).encode("utf-8"))
     return path
 
 
-def render(report: Report, rows: pa.Table, meta: Mapping[str, Any]) -> str:
+def render(report: Report, rows: pa.Table, meta: Mapping[str, Any], locate: Callable[[str], str] = str) -> str:
     """The page as text that UTF-8 can hold, whatever captions and names hold."""
     from importlib.resources import files
 
@@ -77,7 +80,7 @@ def render(report: Report, rows: pa.Table, meta: Mapping[str, Any]) -> str:
         folded=folded,
         notes=notes(report),
         groups=groups,
-        thumbnails={path: thumbnail(path) for path in photos},
+        thumbnails={photo: thumbnail(locate(photo)) for photo in photos},
         measured=measured(report, meta),
         version=__version__,
     )
@@ -176,7 +179,7 @@ def _accuracies(report: ChoiceReport) -> Chart:
         panels.append(Panel(task, forest(marks, "right choices, percent", PERCENT)))
     note = (
         "Points with 95 % intervals, hollow where chance lies within. Beside them: │ chance, × a blind model of "
-        "captions, ◇ the same model on alphabetically sorted words."
+        "captions, ◆ the same model on alphabetically sorted words."
     )
     return Chart("Right choices", note, tuple(panels))
 
