@@ -28,6 +28,7 @@ COMMANDS = {
     "optimize": "Merge small shards, give free space back.",
     "verify": "Check every byte of a library.",
     "repair": "Mend what verify found.",
+    "log": "Keep the words of queries for an audit, where switched on.",
     "daemon": "Keep a library warm, for queries that answer at once.",
     "completion": "Completion for bash, zsh or fish.",
 }

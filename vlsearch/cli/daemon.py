@@ -104,7 +104,8 @@ def serve(library: Path, options: list[str], encoder: Encoder, idle: float) -> i
     os.chdir("/")  # the folder that it was started in may be removed or unmounted meanwhile
     for words in range(1, WORDS):  # the first text of a length takes longer, and so does the first query
         encoder.embed_texts([" ".join(["word"] * words)])
-    first = client.request(["query", "word", *options], str(library))
+    # two terms, which no query log keeps
+    first = client.request(["query", "word + word", *options], str(library))
     turn.perform({**first, "terminal": True}, run)
     server = Server(library, run, idle, {"model": encoder.name})
     reason = server.serve(lambda: click.echo(f"vlsearch: {answers(library, os.getpid())}; Ctrl-C ends it", err=True))

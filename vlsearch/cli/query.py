@@ -17,7 +17,14 @@ from vlsearch.cli import deliver
 from vlsearch.cli.answers import print_paths, print_table
 from vlsearch.cli.completion import files
 from vlsearch.cli.filter_options import filter_options, filters_from
-from vlsearch.cli.options import check_weights, library_option, load_source, model_options, prepare_texts
+from vlsearch.cli.options import (
+    check_weights,
+    library_option,
+    load_source,
+    model_options,
+    prepare_texts,
+    verbose_option,
+)
 from vlsearch.cli.printing import print_json, warn
 from vlsearch.cli.terms import TermsCommand, prompts_for, terms_options
 from vlsearch.cli.thumbnails import check_terminal, print_thumbnails
@@ -60,6 +67,7 @@ DIVERSE = 0.5
 @click.option("--thumbnails", is_flag=True, help="Show the photos in the terminal.")
 @library_option
 @model_options
+@verbose_option
 def command(
     text: str | None,
     terms: tuple[Term, ...],
@@ -93,6 +101,7 @@ def command(
       vlsearch query --batch queries.txt --out answers.parquet
     """
     from vlsearch.errors import UsageError
+    from vlsearch.search import log
     from vlsearch.search.warm import engine_for
 
     check_weights(model_name, weights)
@@ -126,6 +135,7 @@ def command(
             show(hits, explanations, order, as_json, "\0" if null else "\n" if paths else "", options)
         if not hits and not as_json and not paths and not null:
             warn(nothing(filters, options))
+        log.record(engine.library.path, terms)
     if open_ and html is not None:
         deliver.open_file(html)
     return deliver.copy_to(copy_to, hits) if copy_to is not None else 0

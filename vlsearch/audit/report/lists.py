@@ -10,7 +10,7 @@ from vlsearch.audit.perturb import lookup
 
 @dataclass(frozen=True)
 class ListResult:
-    """One perturbation at one depth k. Shares are 0 to 1, and 1 where there are no queries that it can change; intervals
+    """One perturbation at one depth k. Shares are 0 to 1, and 1 where it can change none of the queries; intervals are
     95 %, bootstrap over queries with all their seeds."""
 
     perturbation: str
