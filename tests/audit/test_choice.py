@@ -363,6 +363,13 @@ def test_captions_of_the_photo_under_its_other_name_are_held_out(monkeypatch: py
     assert report.results[0].blind == 0.5
 
 
+def test_a_name_that_is_no_utf8_is_audited() -> None:
+    items = [Choice(Photo("b\udcff.jpg"), ("a dog 🐕", "犬"))]
+    _, rows = audit_choice(Choices("library", tuple(items)), reader, lambda _: reader(["x"]))
+    assert rows["photo"].to_pylist() == ["b\ufffd.jpg"]
+    assert rows["texts"].to_pylist() == [["a dog 🐕", "犬"]]
+
+
 def test_truncated_texts_are_counted_without_the_control() -> None:
     counted: list[str] = []
 

@@ -352,6 +352,8 @@ def test_a_line_that_is_lost_is_missed(write: Callable[[str, Any], Path], monkey
         ("a.jsonl", '{"image": "1", "true": "a", "false": "b"}\n{"image": "2", "true": "a"}', "line 2: there is no"),
         ("a.jsonl", '{"image": "1", "caption": "a", "label": 2}', "line 1: 'label' is neither 0 nor 1"),
         ("a.jsonl", '{"image": "1", "caption": "a", "label": 1}\n{"image": "1", "caption": "a"}', "line 2: 'label' is"),
+        ("a.jsonl", '{"image": "1", "true": "a \\ud83d", "false": "b"}', "line 1: 'true' holds half a character"),
+        ("a.jsonl", '{"image": "1", "true": "a", "false": ["\\udc00"]}', "line 1: 'false' holds half a character"),
         ("a.json", '{"images": [{"filename": "1.jpg"}]}', "image 1: there are no 'sentences'"),
         ("a.json", '{"images": [], "annotations": 3}', "'annotations' is not a list"),
         ("a.json", '{"images": [{"id": NaN, "file_name": "a"}], "annotations": []}', "'id' is not a whole number"),

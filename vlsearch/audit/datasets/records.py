@@ -26,7 +26,7 @@ class Record:
         value = self._field(key)
         if not isinstance(value, str):
             raise self.wrong(f"{key!r} is not a text")
-        return value.strip()
+        return self._clean(key, value)
 
     def name(self, key: str) -> str:
         """Of a field that names something: never empty."""
@@ -44,7 +44,7 @@ class Record:
         several = value if isinstance(value, list) else [value]
         if not all(isinstance(text, str) for text in several):
             raise self.wrong(f"{key!r} is neither a text nor a list of texts")
-        return tuple(text.strip() for text in several)
+        return tuple(self._clean(key, text) for text in several)
 
     def whole(self, key: str) -> int:
         value = self._field(key)
@@ -54,6 +54,13 @@ class Record:
 
     def wrong(self, what: str) -> UnreadableFile:
         return unreadable(self.path, f"{self.where}: {what}")
+
+    def _clean(self, key: str, text: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise self.wrong(f"{key!r} holds half a character, which no text can") from None
+        return text.strip()
 
     def _field(self, key: str) -> Any:
         if key not in self.fields:

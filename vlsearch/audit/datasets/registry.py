@@ -11,7 +11,7 @@ from typing import Literal
 
 from vlsearch.audit.datasets.base import Captioned, Dataset
 from vlsearch.audit.datasets.formats import format_of, without_what_does_not_count
-from vlsearch.audit.datasets.records import Record, read_records, unreadable
+from vlsearch.audit.datasets.records import read_records, unreadable
 from vlsearch.errors import UsageError
 
 
@@ -123,17 +123,22 @@ def load(name_or_path: str, data: Path | None = None) -> Dataset:
     """
     known = PUBLISHED.get(name_or_path)
     if known is None:
-        return _by_path(name_or_path, data)
+        path = _path(name_or_path, data)
+        records = read_records(path)
+        found = format_of(records)
+        return without_what_does_not_count(found.read(path.name, records), found.name)
     if data is None:
         raise UsageError(
             f"{known.name} needs its files: --data FILE_OR_DIR with {known.needs}, and --images DIR with {known.images}"
         )
-    files = _files(known, data)
-    records = [record for file in files for record in read_records(file)]
-    whole = _read(known.name, records, known.format)
+    records = [record for file in _files(known, data) for record in read_records(file)]
+    found = format_of(records)
+    if found.name != known.format:
+        raise unreadable(data, f"its records are those of {found.name}, not of {known.name}; give another --data")
+    whole = found.read(known.name, records)
     counts = _counts(whole, known)
     _check(known, data, counts)
-    dataset = without_what_does_not_count(whole, known.format)
+    dataset = without_what_does_not_count(whole, found.name)
     if isinstance(dataset, Captioned):
         return replace(dataset, task="order") if known.task == "order" else dataset
     if known.together and counts != known.editions[0]:
@@ -142,19 +147,18 @@ def load(name_or_path: str, data: Path | None = None) -> Dataset:
     return dataset
 
 
-def _by_path(name_or_path: str, data: Path | None) -> Dataset:
-    path = Path(name_or_path)
+def _path(name: str, data: Path | None) -> Path:
+    path = Path(name)
     if not path.exists():
-        raise UsageError(_unknown(name_or_path))
+        raise UsageError(_unknown(name))
     if path.is_dir():
         raise UsageError(
-            f"{name_or_path!r} is a folder: give a file, or a dataset's name and the folder with --data; there are "
+            f"{name!r} is a folder: give a file, or a dataset's name and the folder with --data; there are "
             f"{', '.join(PUBLISHED)}"
         )
     if data is not None:
-        raise UsageError(f"--data goes with a dataset's name, and {name_or_path!r} is a file; leave one of them out")
-    records = read_records(path)
-    return _read(path.name, records)
+        raise UsageError(f"--data goes with a dataset's name, and {name!r} is a file; leave one of them out")
+    return path
 
 
 def _unknown(name: str) -> str:
@@ -185,14 +189,6 @@ def _files(known: Published, data: Path) -> list[Path]:
 def _below(folder: Path, name: str) -> Path | None:
     """In the folder, or in its folder "data", as in the repositories of SugarCrepe and Winoground."""
     return next((path for path in (folder / name, folder / "data" / name) if path.is_file()), None)
-
-
-def _read(name: str, records: list[Record], wanted: str | None = None) -> Dataset:
-    found = format_of(records)
-    if wanted not in (None, found.name):
-        raise unreadable(records[0].path, f"its records are those of {found.name}, not of {name}; give another --data")
-    dataset = found.read(name, records)
-    return dataset if wanted is not None else without_what_does_not_count(dataset, found.name)
 
 
 def _counts(dataset: Dataset, known: Published) -> dict[str, int]:

@@ -162,7 +162,7 @@ def _rows(choices: Choices, scores: Scores) -> pyarrow.Table:
             "task": pa.array([choices.task or choices.name] * len(items), pa.string()),
             "split": pa.array([_split(item) for item in items], pa.string()),
             "group": pa.array([item.group for item in items], pa.string()),
-            "photo": pa.array([item.photos[0].path for item in items], pa.string()),
+            "photo": pa.array([_utf8(item.photos[0].path) for item in items], pa.string()),
             "texts": pa.array([list(item.texts) for item in items], pa.list_(pa.string())),
             "scores": pa.array([m.ravel().tolist() for m in scores.model], pa.list_(pa.float64())),
             "right": pa.array(solved(items, scores.model), pa.bool_()),
@@ -177,3 +177,8 @@ def _split(item: Item) -> str:
     if isinstance(item, Statement):
         return "true" if item.true else "false"
     return item.split
+
+
+def _utf8(path: str) -> str:
+    """A path as a table can hold it; bytes that are no UTF-8 become U+FFFD."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
