@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vlsearch.audit.perturb.words import keys, tokenise
 from vlsearch.audit.report import AuditReport, ChoiceReport, Report
@@ -15,6 +16,8 @@ from vlsearch.audit.report.notes import told_k
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Places = NDArray[np.intp]
 
 SHOWN = 20
 LONGEST = 80
@@ -58,11 +61,11 @@ def examples(report: Report, rows: pa.Table) -> list[Examples]:
     if isinstance(report, ChoiceReport):
         return _choices(rows)
     controls = pa.array(sorted({r.perturbation for r in report.results if r.control}), pa.string())
-    rows = rows.filter(pc.invert(pc.is_in(rows["perturbation"], controls)))
+    asked = pc.invert(pc.is_in(rows["perturbation"], controls))
     if isinstance(report, AuditReport):
-        return _retrieval(rows.filter(pc.and_(pc.equal(rows["direction"], "text_to_image"), rows["changed"])))
+        return _retrieval(rows, _places(pc.and_(asked, rows["changed"]), pc.equal(rows["direction"], "text_to_image")))
     k = told_k(report)
-    return _lists(rows.filter(pc.equal(rows["k"], k)), k)
+    return _lists(rows, _places(asked, pc.equal(rows["k"], k)), k)
 
 
 def compared(first: str, second: str) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
@@ -103,12 +106,13 @@ def _marked(
     return (*words, *([Word("…")] if len(tokens) > LONGEST else []))
 
 
-def _retrieval(rows: pa.Table) -> list[Examples]:
-    # In octaves, as the figure of ranks shows them: from 1 to 10 loses as much as from 10 to 100.
-    fall = np.log2(rows["rank"].to_numpy() / rows["rank_clean"].to_numpy())
-    falling, rising = (np.lexsort((rows["rank_clean"].to_numpy(), sign * fall)) for sign in (-1, 1))
+def _retrieval(rows: pa.Table, of: Places) -> list[Examples]:
+    clean, rank = rows["rank_clean"].to_numpy()[of], rows["rank"].to_numpy()[of]
+    # A ratio, as in the figure of ranks: from 1 to 10 loses as much as from 10 to 100.
+    falling, rising = (np.lexsort((clean, sign * (rank / clean))) for sign in (-1, 1))
     query = ("photo", "text")
-    most, least = _firsts(rows, falling[fall[falling] > 0], query), _firsts(rows, rising, query)
+    most = _firsts(rows, of[falling[rank[falling] > clean[falling]]], query)
+    least = _firsts(rows, of[rising], query)
     names = ("as written", "perturbed")
     return [
         Examples(
@@ -167,9 +171,9 @@ def _chosen(row: dict[str, Any]) -> Example:
     return _example(row["photo"], row["split"], f"score {scores}".replace("-", "−"), row["texts"][0], text)
 
 
-def _lists(rows: pa.Table, k: int) -> list[Examples]:
-    overlap, rbo = rows["overlap"].to_numpy(), rows["rbo"].to_numpy()
-    most, least = (_firsts(rows, np.lexsort((sign * rbo, sign * overlap)), ("query",)) for sign in (1, -1))
+def _lists(rows: pa.Table, of: Places, k: int) -> list[Examples]:
+    overlap, rbo = rows["overlap"].to_numpy()[of], rows["rbo"].to_numpy()[of]
+    most, least = (_firsts(rows, of[np.lexsort((sign * rbo, sign * overlap))], ("query",)) for sign in (1, -1))
     note = f"By how many of the first {k} results stay; each query under the perturbation and seed that changed {{}}."
     names = ("as written", "perturbed")
     return [
@@ -189,7 +193,12 @@ def _example(photo: str | None, label: str, figure: str, first: str, second: str
     return Example(photo, label, figure, a, b if changed else ())
 
 
-def _firsts(rows: pa.Table, order: Iterable[int], query: tuple[str, ...]) -> list[dict[str, Any]]:
+def _places(this: Any, that: Any) -> Places:
+    """Which rows both of two columns of bool are true of."""
+    return np.flatnonzero(this.to_numpy() & that.to_numpy())
+
+
+def _firsts(rows: pa.Table, order: Places, query: tuple[str, ...]) -> list[dict[str, Any]]:
     """The first SHOWN of `rows` in `order`, each `query` once, which these columns tell."""
 
     def distinct() -> Iterator[dict[str, Any]]:
