@@ -142,6 +142,7 @@ def test_notes_of_choices() -> None:
     assert "This audit could have told 8.0 points of accuracy from chance." in said(choice())
     assert "Left out: symmetric relation: next to." in said(choice())
     assert "Ties, which are wrong: 2." in said(choice())
+    assert "Ties, which count half: 2." in said(choice(metric="auc"))
 
 
 def test_ties_of_splits_are_not_counted_again_for_all_of_them() -> None:

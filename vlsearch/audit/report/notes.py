@@ -196,7 +196,8 @@ def _choice(report: ChoiceReport) -> Iterator[str]:
         yield "blind: an n-gram model of captions, held out, that never sees the photo."
     if any(r.bag_of_words is not None for r in report.results):
         yield "sorted: the same model with the words in alphabetical order, a bag of words; where it ties, it is wrong."
-    yield f"Ties, which are wrong: {sum(r.ties for r in report.results if not _is_sum(r, report)):,}."
+    judged = "count half" if all(r.metric == "auc" for r in report.results) else "are wrong"
+    yield f"Ties, which {judged}: {sum(r.ties for r in report.results if not _is_sum(r, report)):,}."
     if report.seeds:
         yield f"Texts perturbed under {report.seeds} seeds; left out, as they cannot change: {report.unperturbable:,}."
     yield from _cut(report.truncated, "Texts")
