@@ -318,6 +318,19 @@ def test_result_lists_are_compared_by_perturbation_and_depth() -> None:
     )
 
 
+def test_the_finding_of_nothing_but_controls_says_so() -> None:
+    rows = [row for row in list_rows(0.9, 0) if row["perturbation"] == "identity"]
+    assert compared(rows, rows, "lists").finding() == "No words were moved, so there is nothing to tell apart."
+    rows = [row for row in retrieval_rows(1) if row["perturbation"] == "identity"]
+    assert compared(rows, rows).finding().startswith("As written, A and B find alike")
+
+
+def test_unknown_perturbations_are_named() -> None:
+    rows = [{**row, "perturbation": "gone"} for row in retrieval_rows(1, photos=2)]
+    with pytest.raises(UsageError, match="gone"):
+        compared(rows, rows)
+
+
 def test_a_comparison_is_one_json_object() -> None:
     told = json.loads(json.dumps(compared(retrieval_rows(3), retrieval_rows(2)).to_dict()))
     assert (told["a"], told["b"], told["task"]) == ("A", "B", "retrieval")

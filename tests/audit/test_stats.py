@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import doctest
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +167,10 @@ def test_holm_by_hand() -> None:
     assert holm([0.5, 0.6]) == [1.0, 1.0]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
+
+
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "statistics.md"
+    done = doctest.testfile(str(page), module_relative=False)
+    assert done.attempted > 0
+    assert done.failed == 0, capsys.readouterr().out

@@ -64,7 +64,7 @@ def bootstrap(
     A resample draws as many photos with replacement; `statistic` gets how often each of p was drawn in n resamples,
     (n, p), and gives (n, c). The interval is the expanded percentile interval: percentiles as far out as makes up for
     what a normal percentile interval lacks beside one of Student's t, whose errors have n - 1 below the line. For 1,000
-    photos that is next to nothing, for 50 a twentieth of the width. Of one photo, low and high are its own statistic.
+    photos that is next to nothing, for 50 a thirtieth of the width. Of one photo, low and high are its own statistic.
     Hesterberg, What teachers should know about the bootstrap, The American Statistician 69, 2015, section 4.
     """
     from scipy.special import ndtr, stdtrit

@@ -121,6 +121,8 @@ class Comparison:
     def _values(self, values: Sequence[ValueDifference]) -> list[str]:
         if self.task == "lists":
             overlaps = [r for r in values if r.metric == "overlap" and not lookup(r.part).control]
+            if not overlaps:
+                return ["no words were moved, so there is nothing to tell apart"]
             k = _nearest_to_10([r.k or 0 for r in overlaps])
             kept = {r.part: r.value for r in overlaps if r.k == k}
             if len(kept) > CLAUSES:
