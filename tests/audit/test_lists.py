@@ -98,6 +98,10 @@ def test_shared_equals_sets_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatc
     assert shared(a, b).tolist() == plain
 
 
+def test_what_is_not_found_is_not_shared() -> None:
+    assert shared(np.array([[3, -1, -1]]), np.array([[4, 3, -1]])).tolist() == [[0, 1, 1]]
+
+
 def test_figures_equal_a_plain_computation() -> None:
     report, rows = audit_queries(
         embed, nearest, [*QUERIES, "dog"], perturbations=["shuffle", "swap"], seeds=3, ks=[5, 1], resamples=300,

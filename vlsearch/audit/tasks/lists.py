@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 EmbedTexts = Callable[[Sequence[str]], Vectors]
 Nearest = Callable[[Vectors, int], NDArray[np.int64]]
-"""unit vectors (n, d) and k to the ids (n, k) of the k nearest photos, best first"""
+"""unit vectors (n, d) and k to the ids (n, k) of the k nearest photos, best first, -1 where no more are found"""
 
 _TEXTS_A_CALL = 1024
 _CELLS_A_BLOCK = 1 << 24
@@ -77,13 +77,11 @@ def audit_queries(
     log. Beside the report: one row a query, perturbation, seed and k.
     Raises UsageError when there is nothing to measure, and for a perturbation that is unknown or of photos.
     """
-    names = list(dict.fromkeys([*perturbations, "identity"]))
-    # A surrogate, as an undecodable byte becomes, is no character that a file of rows could hold.
-    asked = list(dict.fromkeys(query.encode("utf-8", "replace").decode() for query in queries if query.strip()))
+    names, asked = _distinct(perturbations, queries)
     _check(names, asked, seeds, resamples)
     ks = _telling(ks, photos)
     runs = _reworded(asked, names, seeds, tokenizer)
-    texts = list(dict.fromkeys(text for run in runs for query in run.queries for text in (query.clean, *query.forms)))
+    texts = _texts(runs)
     ids = _ids(embed_texts, nearest, texts, max(ks), progress)
     place = {text: row for row, text in enumerate(texts)}
 
@@ -111,6 +109,22 @@ def audit_queries(
     return report, pa.concat_tables(rows)
 
 
+def texts_of(queries: Sequence[str], perturbations: Sequence[str], seeds: int, tokenizer: str) -> list[str]:
+    """Every distinct text that `audit_queries` embeds."""
+    names, asked = _distinct(perturbations, queries)
+    return _texts(_reworded(asked, names, seeds, tokenizer))
+
+
+def _distinct(perturbations: Sequence[str], queries: Sequence[str]) -> tuple[list[str], list[str]]:
+    # A surrogate, as an undecodable byte becomes, is no character that a file of rows could hold.
+    asked = dict.fromkeys(query.encode("utf-8", "replace").decode() for query in queries if query.strip())
+    return list(dict.fromkeys([*perturbations, "identity"])), list(asked)
+
+
+def _texts(runs: Sequence[_Asked]) -> list[str]:
+    return list(dict.fromkeys(text for run in runs for query in run.queries for text in (query.clean, *query.forms)))
+
+
 def read_queries(path: str) -> list[str]:
     """The queries of a text file, one a line, or of a .jsonl, whose objects have them as "text" or "query"; "-" is
     standard input. Blank lines are passed over. Raises UsageError, UnreadableFile."""
@@ -128,14 +142,14 @@ def read_queries(path: str) -> list[str]:
 def shared(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many of the first d of one list stand among the first d of the other, d = 1 … depth: (n, depth).
 
-    a, b: (n, depth) ids, best first, none twice in a list.
+    a, b: (n, depth) ids, best first, none twice in a list; -1: no more was found, which is nothing to share.
     """
     n, depth = a.shape
     found = np.zeros((n, depth), np.int64)
     step = max(1, _CELLS_A_BLOCK // depth**2)
     for first in range(0, n, step):
         part = slice(first, first + step)
-        row, i, j = np.nonzero(a[part, :, None] == b[part, None, :])
+        row, i, j = np.nonzero((a[part, :, None] == b[part, None, :]) & (a[part, :, None] >= 0))
         # An item is shared from the depth on at which it stands in both.
         cells = np.bincount(row * depth + np.maximum(i, j), minlength=found[part].size)
         found[part] = cells.reshape(-1, depth).cumsum(axis=1)
@@ -153,7 +167,7 @@ def rbo(both: NDArray[np.int64]) -> NDArray[np.float64]:
     weights = (1 - p) * p ** (depth - 1)
     weights[-1] += p**k
     # Rounded, so that lists that are the same have 1, and not what is left of it by the sum.
-    return np.round((both / depth * weights).sum(axis=-1), 12)
+    return np.asarray(np.round((both / depth * weights).sum(axis=-1), 12), dtype=np.float64)
 
 
 def _check(names: Sequence[str], queries: Sequence[str], seeds: int, resamples: int) -> None:
