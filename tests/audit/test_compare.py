@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
+from vlsearch.audit import audit_retrieval
 from vlsearch.audit.compare import Task, compare, paired_rows
 from vlsearch.audit.report.comparison import Comparison, Difference, DropDifference, ValueDifference
 from vlsearch.audit.stats import holm, paired_interval, sign_flip_p
@@ -104,6 +108,52 @@ def test_p_is_corrected_over_the_perturbations_of_a_direction_and_a_k() -> None:
     for family in families.values():
         assert [d.p_holm for d in family] == holm([d.p or 0 for d in family])
         assert len(family) == 2
+
+
+def test_what_ran_as_a_control_is_in_no_family() -> None:
+    a, b = retrieval_rows(6), retrieval_rows(5, seed=1)
+    found = compare(table(a), table(b), "retrieval", [5], ("A", "B"), controls=["swap"], resamples=200)
+    assert {r.perturbation: r.control for r in found.results if isinstance(r, DropDifference)} == {
+        "shuffle": False,
+        "swap": True,
+        "identity": True,
+    }
+    for r in found.results:
+        assert isinstance(r, DropDifference)
+        assert r.drop.p_holm == (r.drop.p if r.perturbation == "shuffle" else None)
+    assert "noun phrases" not in found.finding()
+
+
+def test_two_audits_are_compared_by_their_own_tables() -> None:
+    """The clean recall and the drop of each are those of its report."""
+    rng = np.random.default_rng(0)
+    words = {word: rng.standard_normal(12) for word in "abcdefghijk"}
+    texts = [" ".join(rng.permutation(list(words))[: 3 + n % 5]) for n in range(90)]
+    owner = np.arange(90) // 3
+
+    def embed(order: float, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Words count by where they stand, the more the greater `order`."""
+        rows = [sum((1 + order * n) * words[word] for n, word in enumerate(text.split())) for text in texts]
+        return (np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    audits = [
+        audit_retrieval(
+            partial(embed, order), embed(order, texts[::3]), texts, owner, perturbations=["shuffle"], seeds=2, ks=(1, 5)
+        )
+        for order in (0.0, 3.0)
+    ]
+    found = compare(audits[0][1], audits[1][1], "retrieval", (1, 5), ("bag", "reader"), controls=["sort"])
+    assert (found.only_a, found.only_b, found.reworded) == (0, 0, 0)
+    of = [{(r.direction, r.perturbation, r.k): r for r in report.results} for report, _ in audits]
+    assert len(found.results) == len(of[0]) == 2 * 3 * 2
+    for r in found.results:
+        assert isinstance(r, DropDifference)
+        one, other = (reports[r.direction, r.perturbation, r.k] for reports in of)
+        assert [r.clean.a, r.clean.b, r.drop.a, r.drop.b] == pytest.approx(
+            [one.clean, other.clean, one.drop, other.drop]
+        )
+        assert (r.control, r.queries) == (one.control, one.queries)
+    assert "shuffling the words costs reader" in found.finding().lower()
 
 
 def test_the_order_of_rows_changes_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -45,13 +45,15 @@ def compare(
     ks: Sequence[int],
     names: tuple[str, str],
     *,
+    controls: Collection[str] = (),
     resamples: int = 2000,
 ) -> Comparison:
     """Differences, a - b, between two runs' tables of one row a query, item or result list; the order of rows is free.
 
     `ks` are the depths of Recall@k; result lists bring their own. A resample draws photos with all their queries and
     seeds in both runs; the permutation test exchanges the runs photo by photo. Of result lists, read queries for
-    photos. UsageError where nothing is in both.
+    photos. `controls`: perturbations that nobody asked for, as "sort", besides those that move nothing. UsageError
+    where nothing is in both.
     """
     rows_a, rows_b = paired_rows(a, b, KEYS[task])
     if not len(rows_a):
@@ -61,12 +63,13 @@ def compare(
     both = a.take(rows_a), b.take(rows_b)
     results: tuple[DropDifference, ...] | tuple[ValueDifference, ...]
     if task == "retrieval":
-        drops = list(_drops(*both, sorted(set(ks)), resamples))
+        drops = list(_drops(*both, sorted(set(ks)), controls, resamples))
         corrected = _corrected([r.drop for r in drops], [None if r.control else (r.direction, r.k) for r in drops])
         results = tuple(replace(r, drop=drop) for r, drop in zip(drops, corrected, strict=True))
     else:
-        values = list((_choices if task == "choice" else _lists)(*both, resamples))
-        corrected = _corrected([r.value for r in values], [_family(r) for r in values])
+        values = list(_choices(*both, resamples) if task == "choice" else _lists(*both, controls, resamples))
+        families = [None if r.control or r.part == "all" else (r.metric, r.k) for r in values]
+        corrected = _corrected([r.value for r in values], families)
         results = tuple(replace(r, value=value) for r, value in zip(values, corrected, strict=True))
     return Comparison(
         a=names[0],
@@ -123,7 +126,9 @@ def _reworded(a: pyarrow.Table, b: pyarrow.Table) -> int:
     return pc.sum(pc.not_equal(a["perturbed"], b["perturbed"])).as_py() if "perturbed" in a.column_names else 0
 
 
-def _drops(a: pyarrow.Table, b: pyarrow.Table, ks: Sequence[int], resamples: int) -> Iterator[DropDifference]:
+def _drops(
+    a: pyarrow.Table, b: pyarrow.Table, ks: Sequence[int], controls: Collection[str], resamples: int
+) -> Iterator[DropDifference]:
     way, name, seed = (a[column].to_numpy() for column in ("direction", "perturbation", "seed"))
     photo = _codes(a["photo"])
     ranks = np.stack([table[column].to_numpy() for column in ("rank_clean", "rank") for table in (a, b)])
@@ -134,12 +139,12 @@ def _drops(a: pyarrow.Table, b: pyarrow.Table, ks: Sequence[int], resamples: int
             clean, drop = hits[:2], hits[:2] - hits[2:]
             found = _differences(np.concatenate([clean, drop], axis=2), photo[rows], [1] * (2 * len(ks)), resamples)
             queries = int(np.unique(seed[rows], return_counts=True)[1].max())
-            control = lookup(perturbation).control
+            control = perturbation in controls or lookup(perturbation).control
             for k, of_clean, of_drop in zip(ks, found, found[len(ks) :], strict=False):
                 yield DropDifference(direction, perturbation, control, k, queries, of_clean, of_drop)
 
 
-def _lists(a: pyarrow.Table, b: pyarrow.Table, resamples: int) -> Iterator[ValueDifference]:
+def _lists(a: pyarrow.Table, b: pyarrow.Table, controls: Collection[str], resamples: int) -> Iterator[ValueDifference]:
     name, depth, query = a["perturbation"].to_numpy(), a["k"].to_numpy(), _codes(a["query"])
     columns = {"overlap": "overlap", "rbo": "rbo", "same first": "same_first"}
     values = np.stack([[table[c].to_numpy() for c in columns.values()] for table in (a, b)]).astype(np.float64)
@@ -149,14 +154,15 @@ def _lists(a: pyarrow.Table, b: pyarrow.Table, resamples: int) -> Iterator[Value
             scale = [k, _FIXED_POINT, 1]
             counted = np.rint(values[:, :, rows].transpose(0, 2, 1) * scale).astype(np.int64)
             found = _differences(counted, query[rows], scale, resamples)
+            control = perturbation in controls or lookup(perturbation).control
             for metric, value in zip(columns, found, strict=True):
-                yield ValueDifference(perturbation, metric, k, int(rows.sum()), value)
+                yield ValueDifference(perturbation, control, metric, k, int(rows.sum()), value)
 
 
 def _choices(a: pyarrow.Table, b: pyarrow.Table, resamples: int) -> Iterator[ValueDifference]:
     split, photo = a["split"].to_numpy(), _codes(a["photo"])
     if a["right"].null_count:
-        yield ValueDifference("all", "auc", None, len(a), _auc(a, b, split == "true", photo, resamples))
+        yield ValueDifference("all", False, "auc", None, len(a), _auc(a, b, split == "true", photo, resamples))
         return
     parts = sorted(set(split.tolist()) - {""})
     group = _codes(a["group"])
@@ -164,11 +170,11 @@ def _choices(a: pyarrow.Table, b: pyarrow.Table, resamples: int) -> Iterator[Val
         for part in parts:
             rows = split == part
             (value,) = _differences(right[:, rows, None], photo[rows], [1], resamples)
-            yield ValueDifference(part, metric, None, int(rows.sum()), value)
+            yield ValueDifference(part, False, metric, None, int(rows.sum()), value)
         if metric == "accuracy" and group.max() > 0:
-            yield ValueDifference("all", "macro accuracy", None, len(a), _macro(right, group, photo, resamples))
+            yield ValueDifference("all", False, "macro accuracy", None, len(a), _macro(right, group, photo, resamples))
         (value,) = _differences(right[:, :, None], photo, [1], resamples)
-        yield ValueDifference("all", metric, None, len(a), value)
+        yield ValueDifference("all", False, metric, None, len(a), value)
 
 
 def _right(a: pyarrow.Table, b: pyarrow.Table) -> dict[str, Ints]:
@@ -231,11 +237,6 @@ def _auc(a: pyarrow.Table, b: pyarrow.Table, true: NDArray[np.bool_], photo: Int
     low, high, _ = bootstrap(statistic, int(photo.max()) + 1, resamples=resamples)
     value_a, value_b = (float(weighted_auc(score, true, np.ones((1, len(true))))[0]) for score in scores)
     return Difference(value_a, value_b, value_a - value_b, float(low[0]), float(high[0]), None, None)
-
-
-def _family(r: ValueDifference) -> object:
-    alone = r.part == "all" if r.k is None else lookup(r.part).control
-    return None if alone else (r.metric, r.k)
 
 
 def _corrected(differences: Sequence[Difference], families: Sequence[object]) -> list[Difference]:

@@ -52,6 +52,7 @@ class ValueDifference:
 
     part: str
     """a task's split, "all" for the whole of it; a perturbation for result lists"""
+    control: bool
     metric: str
     """"accuracy", "macro accuracy" and the others of a choice, of its own names; "overlap", "rbo" or "same first"
     of result lists"""
@@ -120,7 +121,7 @@ class Comparison:
 
     def _values(self, values: Sequence[ValueDifference]) -> list[str]:
         if self.task == "lists":
-            overlaps = [r for r in values if r.metric == "overlap" and not lookup(r.part).control]
+            overlaps = [r for r in values if r.metric == "overlap" and not r.control]
             if not overlaps:
                 return ["no words were moved, so there is nothing to tell apart"]
             k = _nearest_to_10([r.k or 0 for r in overlaps])
