@@ -41,6 +41,8 @@ CAPTION = "A black dog chases two white cats over a wet field."
         ("The dog chases the cats .", "The cats chases the dog."),
         ("A black dog jumps over a log.", "A log jumps over a black dog."),
         ("a man cleaning a window", "a window cleaning a man"),
+        ("a very large and very old barn by a dog", "a dog by a very large and very old barn"),
+        ("Black dogs chase a cat", "A cat chase black dogs"),
         ("a group of people behind a dog", "a dog behind a group of people"),
         ("two dogs, asleep on the man's bed!", "the man's bed, asleep on two dogs!"),
         ("Rex chases a cat", "A cat chases Rex"),

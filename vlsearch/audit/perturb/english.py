@@ -13,8 +13,8 @@ _UNKNOWN = 0.4
 
 
 def english(text: str) -> bool:
-    """False for a caption whose letters are not Latin for the most part, or of whose words more than 40 %, and more than
-    one, are not in textblob's English lexicon.
+    """False for a caption whose letters are not Latin for the most part, or of whose words more than 40 %, and more
+    than one, are not in textblob's English lexicon.
 
     One unknown word shows nothing ("a dachshund in Berlin", "IMG"), and neither does a caption without letters: such
     are taken for English. So one word of another language, "Hund", is too, unless it is in another script. Foreign

@@ -31,8 +31,7 @@ def perturb_photo(pixels: NDArray[np.uint8], name: str, seed: int, key: str) -> 
     for place, source in enumerate(_order(len(cells), name, seed, key)):
         (top, bottom), (left, right) = cells[place]
         (y, _), (x, _) = cells[source]
-        # Anchored inside the photo, for the last cells may be smaller than the place they come to.
-        y, x = min(y, rows[-1] - (bottom - top)), min(x, columns[-1] - (right - left))
+        # This stays inside the photo: no cell is larger than the last.
         perturbed[top:bottom, left:right] = pixels[y : y + bottom - top, x : x + right - left]
     return perturbed
 

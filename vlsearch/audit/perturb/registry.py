@@ -31,7 +31,7 @@ class Perturbation:
     deed: str
     """what it does, as the subject of a sentence: "shuffling the words" """
     apply: Callable[[Parsed, Draw], list[str] | None] | None = None
-    """a caption to its tokens in another order; None when no draw can change how it reads"""
+    """a caption to what becomes of its tokens; None where no draw can change how it reads"""
     grid: tuple[int, int] | None = None
     """rows and columns of the cells of a photo that change places"""
     tagged: bool = False

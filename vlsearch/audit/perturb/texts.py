@@ -45,7 +45,7 @@ def perturb(text: str, name: str, seed: int, tokenizer: str = "own") -> Perturbe
         if tokens is None:
             break
         moved = prepared(join(tokens), tokenizer)
-        # None left: pre_caption has taken all that a perturbation kept.
+        # A caption of function words has no content words; nothing is no caption.
         if keys(moved.split()) not in (before, []):
             return Perturbed(moved, True)
     return Perturbed(plain, False)
