@@ -141,12 +141,13 @@ def test_photos_are_not_counted_as_captions_that_cannot_change() -> None:
 def test_notes_of_choices() -> None:
     assert "This audit could have told 8.0 points of accuracy from chance." in said(choice())
     assert "Left out: symmetric relation: next to." in said(choice())
-    assert "Ties, which are wrong: 2." in said(choice())
-    assert "Ties, which count half: 2." in said(choice(metric="auc"))
+    assert "Ties, which are wrong: accuracy 2." in said(choice())
+    assert "Ties, which count half: auc 2." in said(choice(metric="auc"))
 
 
 def test_ties_of_splits_are_not_counted_again_for_all_of_them() -> None:
-    assert "Ties, which are wrong: 4." in said(choice(("all", "a", "b")))
+    assert "Ties, which are wrong: accuracy 2." in said(choice(("a", "b", "all")))
+    assert "Ties, which are wrong: accuracy 4." in said(choice(("a", "b")))
 
 
 def test_notes_of_lists() -> None:

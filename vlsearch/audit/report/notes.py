@@ -196,19 +196,22 @@ def _choice(report: ChoiceReport) -> Iterator[str]:
         yield "blind: an n-gram model of captions, held out, that never sees the photo."
     if any(r.bag_of_words is not None for r in report.results):
         yield "sorted: the same model with the words in alphabetical order, a bag of words; where it ties, it is wrong."
-    judged = "count half" if all(r.metric == "auc" for r in report.results) else "are wrong"
-    yield f"Ties, which {judged}: {sum(r.ties for r in report.results if not _is_sum(r, report)):,}."
+    yield from _choice_ties(report)
     if report.seeds:
         yield f"Texts perturbed under {report.seeds} seeds; left out, as they cannot change: {report.unperturbable:,}."
     yield from _cut(report.truncated, "Texts")
     yield from (f"Left out: {line}." for line in report.left_out)
 
 
-def _is_sum(r: ChoiceResult, report: ChoiceReport) -> bool:
-    """Whether the items of `r` are counted in other rows as well."""
-    return r.split == "all" and any(
-        o.split != "all" and (o.task, o.metric) == (r.task, r.metric) for o in report.results
-    )
+def _choice_ties(report: ChoiceReport) -> Iterator[str]:
+    """By metric, as all of them are of the same items; the row of the whole task has those of its splits."""
+    counts = {}
+    for metric in dict.fromkeys(r.metric for r in report.results):
+        rows = [r for r in report.results if r.metric == metric]
+        counts[metric] = sum(r.ties for r in [r for r in rows if r.split == "all"] or rows)
+    judged = "count half" if set(counts) == {"auc"} else "are wrong"
+    if counts:
+        yield f"Ties, which {judged}: {', '.join(f'{metric} {count:,}' for metric, count in counts.items())}."
 
 
 def _lists(report: ListsReport) -> Iterator[str]:
