@@ -19,7 +19,11 @@ COMPARISONS = [
     Comparison("a", "b", "retrieval", 9, 0, 1, 0, 2000, results)
     for results in (
         (DropDifference("text_to_image", "shuffle", False, 10, 9, DIFFERENCE, DIFFERENCE),),
-        (ValueDifference("all", "auc", None, 9, dataclasses.replace(DIFFERENCE, p=None, p_holm=None)),),
+        (
+            ValueDifference(
+                part="all", control=False, metric="auc", k=None, n=9, value=dataclasses.replace(DIFFERENCE, p=None)
+            ),
+        ),
     )
 ]
 

@@ -183,14 +183,6 @@ def test_many_perturbations_that_change_nothing() -> None:
     )
 
 
-def test_many_splits_are_summed_up() -> None:
-    assert headline(choice(("all", "a", "b", "c", "d"))) == choice(("all",)).finding()
-    assert headline(choice(("a", "b", "c", "d"))) == (
-        "This model chooses right in 62.0 % (a) to 62.0 % (a) of cases: better than chance in 4 of 4 splits, and "
-        "better than a model that never sees the photo in 4 of 4."
-    )
-
-
 def test_many_perturbations_of_queries_are_summed_up() -> None:
     assert headline(lists()) == lists().finding()
     assert headline(lists(tuple(PERTURBATIONS))).startswith(

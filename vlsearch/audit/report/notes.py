@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from vlsearch.audit.perturb import lookup
-from vlsearch.audit.report import AuditReport, ChoiceReport, ChoiceResult, ListsReport, Report, Result
+from vlsearch.audit.report import AuditReport, ChoiceReport, ListResult, ListsReport, Report, Result
 from vlsearch.audit.report.retrieval import points, telling_k
 from vlsearch.printable import printable
 
@@ -32,14 +32,14 @@ def notes(report: Report) -> list[str]:
 
 def headline(report: Report) -> str:
     """The finding in one sentence; where it would have more clauses than a reader takes in, a summary of it."""
-    if isinstance(report, AuditReport):
-        told = told_results(report)
-        short = _many_drops(told, report.captions) if len(told) > CLAUSES else ""
-    elif isinstance(report, ChoiceReport):
-        short = "" if any(r.split == "all" for r in report.results) else _many_choices(report)
-    else:
-        short = _many_lists(report)
-    return short or printable(report.finding())
+    if isinstance(report, AuditReport) and len(drops := told_results(report)) > CLAUSES:
+        return _many_drops(drops, report.captions)
+    if isinstance(report, ListsReport):
+        k = told_k(report)
+        lists = [r for r in report.results if not r.control and r.queries and r.k == k]
+        if len(lists) > CLAUSES:
+            return _many_lists(lists)
+    return printable(report.finding())
 
 
 def told_k(report: Report) -> int:
@@ -79,33 +79,13 @@ def _many_drops(told: list[Result], captions: int) -> str:
     )
 
 
-def _many_choices(report: ChoiceReport) -> str:
-    if len(report.results) <= CLAUSES:
-        return ""
-    best, worst = (pick(report.results, key=lambda r: r.value) for pick in (max, min))
-    above = sum(r.low > r.chance for r in report.results)
-    blind = [r for r in report.results if r.blind is not None]
-    unseen = f", and better than a model that never sees the photo in {sum(map(_beats_blind, blind))} of {len(blind)}"
-    return printable(
-        f"This model chooses right in {points(worst.value)} % ({worst.split}) to {points(best.value)} % ({best.split}) "
-        f"of cases: better than chance in {above} of {len(report.results)} splits{unseen if blind else ''}."
-    )
-
-
-def _beats_blind(r: ChoiceResult) -> bool:
-    return r.blind is not None and r.low > r.blind
-
-
-def _many_lists(report: ListsReport) -> str:
-    k = told_k(report)
-    told = [r for r in report.results if not r.control and r.queries and r.k == k]
-    if len(told) <= CLAUSES:
-        return ""
+def _many_lists(told: list[ListResult]) -> str:
     least, most = (pick(told, key=lambda r: r.overlap) for pick in (min, max))
+    interval = f"{points(least.low)} to {points(least.high)} % at 95 %"
     return (
-        f"Of the first {k} results stay {points(least.overlap)} % ({points(least.low)} to {points(least.high)} % at "
-        f"95 %) under the perturbation that changes most, {lookup(least.perturbation).deed}, and "
-        f"{points(most.overlap)} % under {lookup(most.perturbation).deed}, which changes least."
+        f"Of the first {told[0].k} results stay {points(least.overlap)} % ({interval}) under the perturbation that "
+        f"changes most, {lookup(least.perturbation).deed}, and {points(most.overlap)} % under the one that changes "
+        f"least, {lookup(most.perturbation).deed}."
     )
 
 
