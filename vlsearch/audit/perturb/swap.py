@@ -20,11 +20,11 @@ def swap(caption: Parsed, draw: Draw) -> list[str] | None:
     dog and the dog") say the same thing when exchanged and do not count as different.
     """
     phrases = noun_phrases(caption)
-    first, second = draw(2)
-    one = phrases[first % len(phrases)] if phrases else None
-    others = [phrase for phrase in phrases if one is not None and phrase.head != one.head]
-    if one is None or not others:
+    if len({phrase.head for phrase in phrases}) < 2:
         return None
+    first, second = draw(2)
+    one = phrases[first % len(phrases)]
+    others = [phrase for phrase in phrases if phrase.head != one.head]
     left, right = sorted((one, others[second % len(others)]))
     # A determiner lends its capital to the new first word; a noun may be a name and keeps it.
     lends = caption.tags[left.start] not in NOUNS
