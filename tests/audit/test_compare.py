@@ -129,7 +129,7 @@ def test_two_audits_are_compared_by_their_own_tables() -> None:
     rng = np.random.default_rng(0)
     words = {word: rng.standard_normal(12) for word in "abcdefghijk"}
     texts = [" ".join(rng.permutation(list(words))[: 3 + n % 5]) for n in range(90)]
-    owner = np.arange(90) // 3
+    owner = np.arange(90)
 
     def embed(order: float, texts: Sequence[str]) -> NDArray[np.float32]:
         """Words count by where they stand, the more the greater `order`."""
@@ -138,7 +138,7 @@ def test_two_audits_are_compared_by_their_own_tables() -> None:
 
     audits = [
         audit_retrieval(
-            partial(embed, order), embed(order, texts[::3]), texts, owner, perturbations=["shuffle"], seeds=2, ks=(1, 5)
+            partial(embed, order), embed(order, texts), texts, owner, perturbations=["shuffle"], seeds=2, ks=(1, 5)
         )
         for order in (0.0, 3.0)
     ]
@@ -320,7 +320,8 @@ def test_pairs_of_photos_have_three_scores() -> None:
 def test_statements_are_compared_by_the_area_under_the_curve() -> None:
     rng = np.random.default_rng(0)
     statements = [
-        {**row, "split": ("true", "false")[n % 2], "right": None} for n, row in enumerate(choice_rows(0, 0.5))
+        {**row, "split": ("true", "false")[n % 2], "texts": row["texts"][:1]}
+        for n, row in enumerate(choice_rows(0, 0.5))
     ]
     a = [{**row, "scores": [float(rng.normal() + 2 * (row["split"] == "true"))]} for row in statements]
     b = [{**row, "scores": [1000 * float(rng.normal())]} for row in statements]
@@ -330,6 +331,8 @@ def test_statements_are_compared_by_the_area_under_the_curve() -> None:
     assert value.b == pytest.approx(0.5, abs=0.1)
     assert 0.2 < value.low < value.difference < value.high
     assert value.p is value.p_holm is None
+    with pytest.raises(UsageError, match="only true or only false statements in common"):
+        compared(a[::2], b[::2], "choice")
 
 
 def list_rows(keeps: float, seed: int) -> list[Row]:

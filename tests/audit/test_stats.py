@@ -90,6 +90,21 @@ def test_pairing_narrows_the_interval() -> None:
     assert high[0] - low[0] < 0.5 * (far_high[0] - far_low[0])
 
 
+def test_resamples_without_a_value_are_left_out() -> None:
+    """The mean of the photos that count is a value only where one of the two was drawn."""
+    counts_of = np.array([1.0, 0.0, 0.0, 1.0])
+
+    def statistic(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        weights = counts * counts_of
+        total = weights.sum(axis=1, keepdims=True)
+        return np.divide(
+            weights @ np.array([[1.0], [9.0], [9.0], [2.0]]), total, out=np.full_like(total, np.nan), where=total > 0
+        )
+
+    low, high, _ = bootstrap(statistic, 4)
+    assert (low[0], high[0]) == (1.0, 2.0)
+
+
 def test_seeds_stay_with_their_photo() -> None:
     """Half of the seeds lose every photo: the drop is a half for each photo, and no draw of photos changes it."""
     clean, size = np.ones((400, 1)), np.ones(400)

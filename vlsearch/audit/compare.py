@@ -161,7 +161,7 @@ def _lists(a: pyarrow.Table, b: pyarrow.Table, controls: Collection[str], resamp
 
 def _choices(a: pyarrow.Table, b: pyarrow.Table, resamples: int) -> Iterator[ValueDifference]:
     split, photo = a["split"].to_numpy(), _codes(a["photo"])
-    if a["right"].null_count:
+    if _longest(a["texts"]) == 1:
         yield ValueDifference("all", False, "auc", None, len(a), _auc(a, b, split == "true", photo, resamples))
         return
     parts = sorted(set(split.tolist()) - {""})
@@ -181,7 +181,7 @@ def _right(a: pyarrow.Table, b: pyarrow.Table) -> dict[str, Ints]:
     """Metric to (2, n): whether each item is right, 1 or 0. Items of two photos have three metrics (Winoground)."""
     import pyarrow.compute as pc
 
-    if pc.max(pc.list_value_length(a["scores"])).as_py() == pc.max(pc.list_value_length(a["texts"])).as_py():
+    if _longest(a["scores"]) == _longest(a["texts"]):
         return {"accuracy": np.stack([table["right"].to_numpy() for table in (a, b)]).astype(np.int64)}
     scores = np.stack([pc.list_flatten(table["scores"]).to_numpy().reshape(-1, 4) for table in (a, b)])
     first_text, second_text, first_other, second_other = np.moveaxis(scores, 2, 0)
@@ -189,6 +189,12 @@ def _right(a: pyarrow.Table, b: pyarrow.Table) -> dict[str, Ints]:
     image = (first_text > first_other) & (second_other > second_text)
     found = {"text score": text, "image score": image, "group score": text & image}
     return {metric: right.astype(np.int64) for metric, right in found.items()}
+
+
+def _longest(lists: pyarrow.ChunkedArray) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.max(pc.list_value_length(lists)).as_py())
 
 
 def _differences(values: Ints, unit: Ints, scale: Sequence[int], resamples: int) -> list[Difference]:
@@ -224,10 +230,12 @@ def _macro(right: Ints, group: Ints, photo: Ints, resamples: int) -> Difference:
 
 
 def _auc(a: pyarrow.Table, b: pyarrow.Table, true: NDArray[np.bool_], photo: Ints, resamples: int) -> Difference:
-    """Of the area under the curve. There is no test: scores of two models are on scales of their own, so that they
-    cannot be exchanged."""
+    """Of the area under the curve of statements. There is no test, since two models' scores cannot be exchanged: each
+    has a scale of its own."""
     import pyarrow.compute as pc
 
+    if true.all() or not true.any():
+        raise UsageError("the runs have only true or only false statements in common; compare runs of the same data")
     scores = [pc.list_flatten(table["scores"]).to_numpy() for table in (a, b)]
 
     def statistic(counts: Floats) -> Floats:

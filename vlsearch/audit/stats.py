@@ -62,15 +62,17 @@ def bootstrap(
     """Bootstrap interval (low, high) and standard error of c statistics of `photos` photos, each (c,).
 
     A resample draws as many photos with replacement; `statistic` gets how often each of p was drawn in n resamples,
-    (n, p), and gives (n, c). The interval is the expanded percentile interval: percentiles as far out as makes up for
-    what a normal percentile interval lacks beside one of Student's t, whose errors have n - 1 below the line. For 1,000
-    photos that is next to nothing, for 50 a thirtieth of the width. Of one photo, low and high are its own statistic.
+    (n, p), and gives (n, c); resamples for which it has no value, NaN, are left out. The interval is the expanded
+    percentile interval: percentiles as far out as makes up for what a normal percentile interval lacks beside one of
+    Student's t, whose errors have n - 1 below the line. For 1,000 photos that is next to nothing, for 50 a thirtieth of
+    the width. Of one photo, low and high are its own statistic.
     Hesterberg, What teachers should know about the bootstrap, The American Statistician 69, 2015, section 4.
     """
     from scipy.special import ndtr, stdtrit
 
     rng = np.random.default_rng(seed)
     resampled = np.concatenate([statistic(_counts(rng, n, photos)) for n in _blocks(resamples, photos)])
+    resampled = resampled[~np.isnan(resampled).any(axis=1)]
     widening = sqrt(photos / max(1, photos - 1))
     tail = 100 * float(ndtr(widening * stdtrit(max(1, photos - 1), (1 - level) / 2)))
     low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
