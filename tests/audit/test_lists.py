@@ -18,7 +18,7 @@ from tests.audit.test_retrieval import ANIMALS, PLACES, embed
 from vlsearch.audit.perturb import perturb
 from vlsearch.audit.report.lists import ListResult, ListsReport
 from vlsearch.audit.tasks import lists
-from vlsearch.audit.tasks.lists import audit_queries, rbo, read_queries, shared
+from vlsearch.audit.tasks.lists import audit_queries, rbo, read_queries, shared, texts_of
 from vlsearch.errors import ModelError, UnreadableFile, UsageError
 
 Vectors = NDArray[np.float32]
@@ -189,6 +189,7 @@ def test_each_distinct_text_is_embedded_once(monkeypatch: pytest.MonkeyPatch) ->
     assert set(QUERIES) < set(seen)
     assert steps[-1] == (len(seen), len(seen))
     assert report.queries == len(QUERIES)
+    assert texts_of([*QUERIES, *QUERIES, " "], ["shuffle"], 2, "own") == list(seen)
 
 
 def test_figures_do_not_depend_on_the_order_of_queries() -> None:

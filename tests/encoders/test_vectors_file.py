@@ -72,13 +72,15 @@ def test_every_format_gives_the_same_model(file: Path, tmp_path: Path) -> None:
     assert VectorsEncoder(other).fingerprint == encoder.fingerprint
 
 
-@pytest.mark.parametrize("change", ["vector", "key", "width"])
+@pytest.mark.parametrize("change", ["vector", "keys", "name", "width"])
 def test_the_fingerprint_is_of_the_content(tmp_path: Path, change: str) -> None:
     keys, x = list(KEYS), X.copy()
     if change == "vector":
         x[2, 3] = np.nextafter(x[2, 3], 9)
-    elif change == "key":
+    elif change == "keys":
         keys[:2] = keys[1::-1]
+    elif change == "name":
+        keys[0] = "a dog chasing a cow"
     else:
         x = x[:, :4]
     before, after = write_npz(tmp_path / "a.npz"), write_npz(tmp_path / "b.npz", keys, x)
