@@ -17,7 +17,7 @@ from tests.audit import report_samples
 from vlsearch.audit.conditions import check_names, failures, parse
 from vlsearch.audit.datasets import Choice, Choices, Item, Pair, Photo, Statement
 from vlsearch.audit.figure_names import METRICS, Task, offered_by
-from vlsearch.audit.report import AuditReport, ChoiceReport, ChoiceResult, ListsReport, Report
+from vlsearch.audit.report import AuditReport, ChoiceReport, ChoiceResult, Report
 from vlsearch.audit.tasks.verdicts import Scores, results
 from vlsearch.errors import UsageError
 
@@ -62,6 +62,7 @@ def told(text: str, report: Report) -> list[str]:
         ("same_first@10<0.5", ("lists", "", None, "same_first@k", 10, "", "<", 0.5)),
         ("accuracy<60%", ("choice", "", None, "accuracy", None, "", "<", 0.6)),
         ("v1.2.accuracy.blind>0.5", ("choice", "v1.2", None, "accuracy", None, "blind", ">", 0.5)),
+        ("auc.accuracy<0.5", ("choice", "auc", None, "accuracy", None, "", "<", 0.5)),
         ("to the left of.accuracy<0.5", ("choice", "to the left of", None, "accuracy", None, "", "<", 0.5)),
         ("a<b.accuracy.low<0.5", ("choice", "a<b", None, "accuracy", None, "low", "<", 0.5)),
     ],
@@ -214,6 +215,16 @@ def test_a_condition_that_holds_is_told_with_its_interval() -> None:
     assert told("t2i.R@1.drop>5%", report) == []
 
 
+def test_each_direction_has_figures_of_its_own() -> None:
+    report = retrieval()
+    other = [replace(r, drop=0.1) if r.direction == "image_to_text" else r for r in report.results]
+    report = replace(report, results=tuple(other))
+    assert told("t2i.R@1.drop>0.05", report) == []
+    assert told("i2t.R@1.drop>0.05", report) == [
+        "i2t.R@1.drop>0.05 holds: 10.0 points under shuffle (2.1 to 5.6 at 95 %)"
+    ]
+
+
 def test_a_negative_bound_of_the_interval_has_a_minus_and_zero_has_none() -> None:
     report = retrieval(drop=-1e-9, low=-0.01, high=0.018)
     assert told("t2i.R@1.drop<0.02", report) == [
@@ -316,7 +327,9 @@ def test_choices_are_of_all_splits_unless_one_is_named() -> None:
 
 
 def test_result_lists_have_their_own_intervals() -> None:
-    report: ListsReport = report_samples.lists(ks=(1, 10))
+    report = report_samples.lists(ks=(1, 10))
+    report = replace(report, results=tuple(replace(r, overlap=0.8 if r.k == 10 else 0.1) for r in report.results))
+    assert told("overlap@1>0.5", report) == []
     assert told("overlap@10.low<0.75", report) == [
         "overlap@10.low<0.75 holds: 80.0 % under shuffle (70.0 to 90.0 at 95 %)"
     ]
