@@ -11,7 +11,7 @@ from vlsearch import library as stored
 from vlsearch.search.hits import Hits
 
 if TYPE_CHECKING:
-    from vlsearch.audit.report import AuditReport
+    from vlsearch.audit.report import Report
     from vlsearch.check import Problem, Repaired
     from vlsearch.encoders.base import Encoder
     from vlsearch.ingest.caption_import import Imported
@@ -168,16 +168,39 @@ class Library:
         *perturbations: str,
         seeds: int = 5,
         ks: Sequence[int] = (1, 5, 10),
+        task: str = "retrieval",
+        queries: Sequence[str] = (),
+        dataset: str | None = None,
+        data: Place | None = None,
+        images: Place | None = None,
+        available: bool = False,
         model: str | Encoder | None = None,
         weights: Place | None = None,
-    ) -> AuditReport:
-        """How far the answers depend on the order of words ("shuffle", unless other perturbations are named)."""
-        from vlsearch.audit.run import audit_library
+    ) -> Report:
+        """How far the answers depend on the order of words ("shuffle", unless other perturbations are named).
+
+        `task="order"` has the model choose between a caption and its perturbed forms; `queries` compares their results
+        where there are no captions; `dataset` takes a published one, or a file, instead of the library's captions.
+        """
+        from vlsearch.audit.asked import Asked
+        from vlsearch.audit.model import AuditModel
+        from vlsearch.audit.run import audit
+        from vlsearch.audit.runs import CACHE, FOLDER
 
         library = self._read()
-        return audit_library(
-            library, self._engine(model, weights).encoder(), perturbations or ("shuffle",), seeds=seeds, ks=ks
+        asked = Asked(
+            task=task,  # type: ignore[arg-type]
+            perturbations=perturbations or ("shuffle",),
+            seeds=seeds,
+            ks=tuple(ks),
+            dataset=dataset,
+            data=None if data is None else os.fspath(data),
+            images=None if images is None else os.fspath(images),
+            available=available,
+            queries="" if queries else None,
         )
+        encoder = self._engine(model, weights).encoder()
+        return audit(asked, AuditModel(encoder, library.path / FOLDER / CACHE), library, queries=queries).report
 
     def tag(
         self,

@@ -59,23 +59,26 @@ def test_ids_of_photos_and_captions_are_never_reused(engine: Engine, tmp_path: P
         migrate.upgrade(migrated)
         Table.metadata.create_all(made)
         for c in (migrated, made):
-            assert having(c, "AUTOINCREMENT") == {"content", "caption"}
+            assert having(c, "AUTOINCREMENT") == {"content", "caption", "audit_run"}
             assert having(c, "WITHOUT ROWID") == {"vector", "tag"}
     other.dispose()
 
 
+OF_0001 = (
+    "INSERT INTO content (id, sha256, width, height, format) VALUES (7, x'aa', 640, 480, 'JPEG')",
+    "INSERT INTO file (path, size, mtime_ns, content_id) VALUES (CAST('/a/b.jpg' AS BLOB), 9, 11, 7)",
+    "INSERT INTO failure (path, size, mtime_ns, reason) VALUES (CAST('/a/c.jpg' AS BLOB), 1, 2, 'cut short')",
+    "INSERT INTO caption (id, content_id, text, source) VALUES (3, 7, 'a dog', 'coco.json')",
+    "INSERT INTO model (id, name, fingerprint, dim, preprocessing, source) VALUES (1, 'm', 'f', 4, '{}', '{}')",
+    "INSERT INTO shard (id, model_id, kind, file, rows, sha256) VALUES (1, 1, 'image', 'vectors/1-m/1', 1, 's')",
+    "INSERT INTO vector (model_id, kind, item_id, shard_id) VALUES (1, 'image', 7, 1)",
+    "INSERT INTO audit_run (at, model_id, settings, report) VALUES (0.5, 1, '{}', '{}')",
+)
+
+
 def fill_0001(c: Connection) -> None:
     """One row of everything, as revision 0001 had it."""
-    for statement in (
-        "INSERT INTO content (id, sha256, width, height, format) VALUES (7, x'aa', 640, 480, 'JPEG')",
-        "INSERT INTO file (path, size, mtime_ns, content_id) VALUES (CAST('/a/b.jpg' AS BLOB), 9, 11, 7)",
-        "INSERT INTO failure (path, size, mtime_ns, reason) VALUES (CAST('/a/c.jpg' AS BLOB), 1, 2, 'cut short')",
-        "INSERT INTO caption (id, content_id, text, source) VALUES (3, 7, 'a dog', 'coco.json')",
-        "INSERT INTO model (id, name, fingerprint, dim, preprocessing, source) VALUES (1, 'm', 'f', 4, '{}', '{}')",
-        "INSERT INTO shard (id, model_id, kind, file, rows, sha256) VALUES (1, 1, 'image', 'vectors/1-m/1', 1, 's')",
-        "INSERT INTO vector (model_id, kind, item_id, shard_id) VALUES (1, 'image', 7, 1)",
-        "INSERT INTO audit_run (at, model_id, settings, report) VALUES (0.5, 1, '{}', '{}')",
-    ):
+    for statement in OF_0001:
         c.execute(text(statement))
 
 
@@ -84,7 +87,22 @@ def fill_0003(c: Connection) -> None:
     c.execute(text("INSERT INTO tag (content_id, name, score, model_id) VALUES (7, 'dog', 0.9, 1)"))
 
 
-FILL: dict[str | None, Callable[[Connection], None]] = {None: lambda _: None, "0001": fill_0001, "0002": fill_0001}
+def fill_0004(c: Connection) -> None:
+    columns = "id, at, version, model, fingerprint, source, settings, report, file"
+    for statement in OF_0001[:-1]:
+        c.execute(text(statement))
+    c.execute(text("INSERT INTO tag (content_id, name, score, model_id) VALUES (7, 'dog', 0.9, 1)"))
+    c.execute(
+        text(f"INSERT INTO audit_run ({columns}) VALUES (3, 0.5, '0.1.0', 'm', 'f', '{{}}', '{{}}', '{{}}', 'a')")
+    )
+
+
+FILL: dict[str | None, Callable[[Connection], None]] = {
+    None: lambda _: None,
+    "0001": fill_0001,
+    "0002": fill_0001,
+    "0003": fill_0003,
+}
 """How a catalog of each revision is filled before it is brought to the next one; a new revision adds its own."""
 
 
@@ -107,10 +125,20 @@ def test_each_migration_from_the_state_before(engine: Engine, before: str | None
         assert c.execute(text("PRAGMA foreign_key_check")).all() == []
 
 
+def test_audits_of_before_keep_their_model(engine: Engine) -> None:
+    with engine.begin() as c:
+        migrate.upgrade(c, "0003")
+        fill_0001(c)
+    with engine.begin() as c:
+        migrate.upgrade(c)
+        (row,) = c.execute(text("SELECT id, at, model, fingerprint, settings, file FROM audit_run")).all()
+    assert tuple(row) == (1, 0.5, "m", "f", "{}", None)
+
+
 def test_a_full_catalog_of_the_newest_revision(engine: Engine) -> None:
     with engine.begin() as c:
         migrate.upgrade(c)
-        fill_0003(c)
+        fill_0004(c)
         for table in Table.metadata.sorted_tables:
             assert len(c.execute(table.select()).all()) == 1
 

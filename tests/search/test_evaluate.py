@@ -12,7 +12,7 @@ from tests.conftest import ColourEncoder, unit
 from vlsearch.audit.stats import paired_interval
 from vlsearch.errors import UsageError
 from vlsearch.library import Library
-from vlsearch.search.evaluate import evaluate, evaluate_library, gain_interval, prompt_sets, wilson
+from vlsearch.search.evaluate import evaluate, evaluate_library, gain_interval, prompt_sets
 from vlsearch.search.labels import Truth, truth_from_folders
 from vlsearch.search.prompts import Prompts, embed_prompts
 
@@ -43,15 +43,6 @@ def test_figures_are_those_of_a_plain_loop() -> None:
     assert (first.photos, first.label, first.taken_for) == (worst[0], f"c{-worst[1]}", f"c{-worst[2]}")
     assert first.share == first.photos / sum(matrix[-worst[1]])
     assert json.loads(json.dumps(found.to_dict()))["matrix"] == matrix
-
-
-def test_wilson_holds_the_shares_that_a_score_test_would_not_reject() -> None:
-    right = np.arange(40) < 31
-    for bound in wilson(right):
-        assert abs(31 / 40 - bound) / np.sqrt(bound * (1 - bound) / 40) == pytest.approx(1.959964, abs=1e-5)
-    low, high = wilson(np.zeros(3, bool))
-    assert (low, high) == (pytest.approx(0, abs=1e-15), pytest.approx(0.5615, abs=1e-4))
-    assert wilson(np.ones(3, bool)) == (pytest.approx(1 - high), pytest.approx(1))
 
 
 def test_the_gain_is_resampled_as_an_audit_resamples() -> None:

@@ -157,12 +157,15 @@ def pair_scores(
 
 def _count(flags: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
     """`flags.sum(axis)` as sums of bytes, eight at a time: a few times as fast as NumPy's own."""
+    counts: NDArray[np.int64]
     if axis == 0 and len(flags) <= BYTE:
-        return np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int64)
-    if axis == 1 and flags.shape[1] % 8 == 0 and flags.shape[1] <= 8 * BYTE:
+        counts = np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int64)
+    elif axis == 1 and flags.shape[1] % 8 == 0 and flags.shape[1] <= 8 * BYTE:
         words = np.add.reduce(flags.view(np.uint64), axis=1)
-        return words.view(np.uint8).reshape(len(flags), 8).sum(axis=1, dtype=np.int64)
-    return np.count_nonzero(flags, axis=axis).astype(np.int64)
+        counts = words.view(np.uint8).reshape(len(flags), 8).sum(axis=1, dtype=np.int64)
+    else:
+        counts = np.count_nonzero(flags, axis=axis).astype(np.int64)
+    return counts
 
 
 def _cores() -> int:

@@ -10,7 +10,7 @@ from vlsearch.errors import LibraryTooNew
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in migrations/versions; a test compares the two. Kept here so that opening a library that is
 up to date imports no Alembic."""
 

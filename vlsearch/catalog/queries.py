@@ -348,7 +348,3 @@ def failures(c: Connection) -> list[tuple[str, str]]:
 def missing_files(c: Connection) -> list[tuple[str, float]]:
     query = select(File.path, File.missing_since).where(File.missing_since.is_not(None)).order_by(File.path)
     return [(path, when or 0.0) for path, when in c.execute(query)]
-
-
-def add_audit_run(c: Connection, **values: Any) -> int:
-    return int(c.execute(insert(AuditRun).values(**values).returning(AuditRun.id)).scalar_one())

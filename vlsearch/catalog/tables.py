@@ -130,11 +130,19 @@ class Vector(Table):
 
 
 class AuditRun(Table):
-    """One finished audit: what was asked and what came out, as JSON."""
+    """One finished audit: what was asked and what came out, as JSON. It outlives its model's vectors."""
 
     __tablename__ = "audit_run"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - people write the number of a run down
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     at: Mapped[float] = mapped_column(Double)
-    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="CASCADE"))
+    version: Mapped[str] = mapped_column(String(16))
+    """of vlsearch"""
+    model: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    source: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """how to load the model again"""
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
+    file: Mapped[str | None]
+    """the rows behind the figures, Parquet, relative to the library"""

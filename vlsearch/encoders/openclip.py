@@ -14,7 +14,6 @@ from vlsearch.encoders.base import Preprocess
 from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
 from vlsearch.encoders.lanes import Checked, Plan, fastest, own_threads, plan_for
 from vlsearch.encoders.plain_text import LETTERS_PER_TOKEN, plain
-from vlsearch.encoders.text_pieces import ROWS, embed_batches, embed_pieces
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,6 +226,8 @@ class OpenClipEncoder:
         """
         import torch
 
+        from vlsearch.encoders.text_pieces import embed_batches, embed_pieces
+
         if not texts:
             return self._none()
         limit = LETTERS_PER_TOKEN * self.context_length
@@ -255,6 +256,7 @@ class OpenClipEncoder:
     @cached_property
     def _many(self) -> PackedText | None:
         from vlsearch.encoders.packed_text import packed_text
+        from vlsearch.encoders.text_pieces import ROWS
 
         if self._tower is None or self.device != "cpu" or self.context_length > ROWS:
             return None

@@ -82,7 +82,7 @@ def embed_batches(
     """The same for any `encode` of (BATCH, length) tokens: batches of texts of about one length, filled up."""
     lengths = ((columns + 7) // 8 * 8).clamp(max=tokens.shape[1])
     parts, places, done = [], [], 0
-    for length in lengths.unique().tolist():
+    for length in sorted(set(lengths.tolist())):
         for place in torch.split(torch.nonzero(lengths == length)[:, 0], BATCH):
             filled = torch.cat([place, place[-1:].expand(BATCH - len(place))])
             parts.append(encode(tokens[filled.to(tokens.device), :length])[: len(place)])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import sqrt
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlsearch.audit.stats import wilson
 from vlsearch.errors import UsageError
 from vlsearch.search.labels import Truth
 from vlsearch.search.prompts import NAMED, Prompts
@@ -163,20 +162,15 @@ def evaluate(
             bare = right
         else:
             gain = {"gain": float(right.mean() - bare.mean()), "gain_interval": gain_interval(right, bare)}
-        shares = float(right.mean()), wilson(right), float(among.mean()), wilson(among)
-        figures.append(Figures(name, texts[name], *shares, **gain))  # type: ignore[arg-type]
+        figures.append(Figures(name, texts[name], *share(right), *share(among), **gain))  # type: ignore[arg-type]
     matrix = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(matrix, (true, found[:, 0]), 1)
     return Evaluation(tuple(labels), len(true), tuple(figures), matrix, truth)
 
 
-def wilson(right: NDArray[np.bool_]) -> Interval:
-    """The 95 % score interval of a share. Wilson, Journal of the American Statistical Association 22, 1927."""
-    n, share = len(right), float(right.mean())
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    centre, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
-    return max(0.0, low), min(1.0, high)
+def share(right: NDArray[np.bool_]) -> tuple[float, Interval]:
+    """With its 95 % score interval."""
+    return float(right.mean()), wilson(int(right.sum()), len(right))
 
 
 def gain_interval(right: NDArray[np.bool_], bare: NDArray[np.bool_], seed: int = 0) -> Interval:

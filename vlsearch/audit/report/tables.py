@@ -71,7 +71,6 @@ def partial(report: Report) -> str:
 
 def print_report(report: Report, console: Console) -> None:
     """Main table, finding and notes; in 80 columns no figure is folded."""
-    from rich import table
     from rich.text import Text
 
     from vlsearch.audit.report.notes import headline, notes
@@ -79,21 +78,29 @@ def print_report(report: Report, console: Console) -> None:
     if warning := partial(report):
         console.print(Text(warning, "bold yellow"))
     for shown in (t for t in tables(report) if not t.detail):
-        widest = [max(map(len, cells)) for cells in zip(shown.columns, *_full(shown), strict=True)]
-        gap = 2 if sum(widest) + 2 * len(widest) <= console.width else 1
-        drawn = table.Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap - 1, 0, 1))
-        for n, name in enumerate(shown.columns):
-            figures = n >= shown.names
-            drawn.add_column(name, justify="right" if figures else "left", no_wrap=figures)
-        for row in shown.rows:
-            style = "bold" if row.heading else "dim" if row.quiet else ""
-            drawn.add_row(*map(Text, row.cells), style=style)
-        console.print(Text(f"{shown.title}: {about(report)}\n"))
-        console.print(drawn)
-        console.print()
+        print_table(shown, f"{shown.title}: {about(report)}", console)
     console.print(Text(f"{headline(report)}\n"))
     for line in notes(report):
         console.print(Text(line, "dim"))
+
+
+def print_table(shown: Table, title: str, console: Console) -> None:
+    """With its title above and a blank line below."""
+    from rich import table
+    from rich.text import Text
+
+    widest = [max(map(len, cells)) for cells in zip(shown.columns, *_full(shown), strict=True)]
+    gap = 2 if sum(widest) + 2 * len(widest) <= console.width else 1
+    drawn = table.Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap - 1, 0, 1))
+    for n, name in enumerate(shown.columns):
+        figures = n >= shown.names
+        drawn.add_column(name, justify="right" if figures else "left", no_wrap=figures)
+    for row in shown.rows:
+        style = "bold" if row.heading else "dim" if row.quiet else ""
+        drawn.add_row(*map(Text, row.cells), style=style)
+    console.print(Text(f"{title}\n"))
+    console.print(drawn)
+    console.print()
 
 
 def percent(share: float | None) -> str:

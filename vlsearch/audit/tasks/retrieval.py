@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from vlsearch.audit.perturb import english, lookup
 from vlsearch.audit.report import AuditReport, Direction, IndexLoss
 from vlsearch.audit.tasks.figures import Side, results, summary
 from vlsearch.audit.tasks.rows import rows_of
-from vlsearch.audit.tasks.wording import Wording, as_written, reworded
+from vlsearch.audit.tasks.wording import Known, Wording, as_written, reworded
 from vlsearch.errors import LibraryDamaged, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def audit_retrieval(
     embed_photos: EmbedPhotos | None = None,
     nearest: Nearest | None = None,
     is_cut: Callable[[Sequence[str]], NDArray[np.bool_]] | None = None,
-    wordings: Mapping[tuple[str, int], Wording] | None = None,
+    known: Known | None = None,
     tokenizer: str = "own",
     force: bool = False,
     progress: Progress = lambda *_: None,
@@ -65,7 +65,7 @@ def audit_retrieval(
     Photos without captions stay in the gallery; captions without a word are left out; a caption that stands with
     several photos is right for each. `perturbations` are names from `vlsearch.audit.perturb`; those of photos need
     `embed_photos`. "identity" and "sort" always run beside them as controls. Seeds 0 … seeds - 1 each perturb every
-    caption, or `wordings` has the captions of an earlier run, by perturbation and seed. Each distinct text goes to
+    caption, or `known` has the captions of an earlier run. Each distinct text goes to
     `embed_texts` once. `photos`: N names for the rows. `nearest` asks for what an index loses.
     Raises UsageError when there is nothing to measure, a name is unknown, or parts of speech are needed of captions
     that are not English (unless `force`); ModelError or LibraryDamaged for vectors that cannot be scored.
@@ -86,8 +86,8 @@ def audit_retrieval(
             f"{of_photo[0]} perturbs photos, and the photos themselves are not at hand, only their vectors"
         )
 
-    clean = as_written(texts)
-    runs = {name: reworded(texts, name, seeds, tokenizer, wordings, progress) for name in of_text}
+    clean = as_written(texts, tokenizer)
+    runs = {name: reworded(texts, name, seeds, tokenizer, known, progress) for name in of_text}
     distinct = list(dict.fromkeys(run.texts for run in [clean, *(run for name in of_text for run in runs[name])]))
     same = np.unique(texts, return_inverse=True)[1].reshape(-1)
     ranked: dict[tuple[str, ...], tuple[Ranks, Ranks]] = {}
@@ -105,6 +105,7 @@ def audit_retrieval(
             for seed in range(seeds if lookup(name).random else 1)
         ]
         runs[name] = [clean] * len(of_name[name])
+    of_name = {name: of_name[name] for name in names}
     if nearest is not None:
         index = tuple(_index_loss(nearest, xt_clean, owner, same, ranked[clean.texts][0], k) for k in ks)
 
@@ -124,7 +125,7 @@ def audit_retrieval(
         captions=len(texts),
         duplicates=int(np.sum(shared > 1)),
         empty=int(np.sum(~worded)),
-        truncated=int(np.sum(is_cut(texts))) if is_cut is not None else 0,
+        truncated=int(np.sum(is_cut(clean.texts))) if is_cut is not None else 0,
         not_english=foreign,
         seeds=seeds,
         resamples=resamples,
@@ -134,6 +135,18 @@ def audit_retrieval(
     )
     named = [str(n) for n in range(len(xb))] if photos is None else list(photos)
     return report, rows_of(sides, named, np.unique(owner), owner, texts, runs)
+
+
+def texts_of(
+    texts: Sequence[str], perturbations: Sequence[str], seeds: int, tokenizer: str, progress: Progress
+) -> list[str]:
+    """Every distinct text that `audit_retrieval` embeds."""
+    some = [text for text in texts if text.split()]
+    runs = [as_written(some, tokenizer)]
+    for name in _names(perturbations)[0]:
+        if lookup(name).kind == "text":
+            runs += reworded(some, name, seeds, tokenizer, None, progress)
+    return list(dict.fromkeys(text for run in runs for text in run.texts))
 
 
 def _names(perturbations: Sequence[str]) -> tuple[list[str], set[str]]:

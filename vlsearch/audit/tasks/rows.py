@@ -31,7 +31,7 @@ def rows_of(
     """
     import pyarrow as pa
 
-    names = pa.array([_text(photo) for photo in photos], pa.string())
+    names = pa.array([as_text(photo) for photo in photos], pa.string())
     written = pa.array([*texts, ""], pa.string())
     tables = []
     for side in sides:
@@ -64,6 +64,6 @@ def _all(value: str, n: int) -> Any:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n), pa.int32()), pa.array([value]))
 
 
-def _text(path: str) -> str:
+def as_text(path: str) -> str:
     """A path as UTF-8 can hold it; bytes that are none become U+FFFD."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
