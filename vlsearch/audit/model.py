@@ -55,6 +55,11 @@ class AuditModel:
             vectors[left] = self._cache.find([keys[n] for n in left])[0]
         return vectors
 
+    def need(self, texts: Sequence[str]) -> None:
+        """UsageError that counts those of all texts of an audit that a file of vectors lacks, before it begins."""
+        if self.file is not None:
+            self.file.rows_of(texts)
+
     def is_cut(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """(n,) which texts are beyond the model's context."""
         if not hasattr(self.encoder, "is_cut"):

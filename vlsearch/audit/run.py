@@ -86,7 +86,7 @@ def resolved(asked: Asked) -> Asked:
     """With all perturbations by their names, those of saved captions among them. UsageError for unknown ones."""
     names = tuple(expand(asked.perturbations))
     if asked.queries is not None:
-        if asked.dataset is not None or asked.task != "retrieval":
+        if asked.dataset is not None or asked.task == "order":
             raise UsageError("an audit of queries needs no captions and no dataset; leave out --dataset and --task")
         if ALL in asked.perturbations:
             names = tuple(name for name in names if lookup(name).kind == "text")
@@ -165,6 +165,7 @@ def _retrieval(
         photos=captioned.photos,
         embed_photos=lambda name, seed: subject.embed(model, name, seed),
         nearest=_through_index(_needed(library), subject) if asked.through_index else None,
+        need=model.need,
         is_cut=model.is_cut,
         known=known,
         tokenizer=asked.tokenizer,
@@ -179,8 +180,9 @@ def _retrieval(
 
 
 def _choice(asked: Asked, choices: Choices, subject: Subject, model: AuditModel, library: Library | None) -> Audited:
-    from vlsearch.audit.tasks.choice import audit_choice
+    from vlsearch.audit.tasks.choice import audit_choice, texts_of
 
+    model.need(texts_of(choices))
     own = subject.captioned
     if subject.row is None:
         embed = lambda photos: model.embed_photos(photos, subject.read)  # noqa: E731

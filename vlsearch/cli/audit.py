@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -320,7 +320,7 @@ def failed(conditions: Sequence[Any], runs: Sequence[Audited]) -> int:
     return FAILED if lines else 0
 
 
-def expected(asked: Asked) -> tuple[Any, Choices | None]:
+def expected(asked: Asked) -> tuple[Literal["retrieval", "choice", "lists"], Choices | None]:
     """What kind of report this will be, and the items of a dataset that is a choice."""
     from vlsearch.audit.datasets import Choices, load
 

@@ -48,6 +48,7 @@ def audit_retrieval(
     photos: Sequence[str] | None = None,
     embed_photos: EmbedPhotos | None = None,
     nearest: Nearest | None = None,
+    need: Callable[[Sequence[str]], object] = lambda _texts: None,
     is_cut: Callable[[Sequence[str]], NDArray[np.bool_]] | None = None,
     known: Known | None = None,
     tokenizer: str = "own",
@@ -65,8 +66,8 @@ def audit_retrieval(
     Photos without captions stay in the gallery; captions without a word are left out; a caption that stands with
     several photos is right for each. `perturbations` are names from `vlsearch.audit.perturb`; those of photos need
     `embed_photos`. "identity" and "sort" always run beside them as controls. Seeds 0 … seeds - 1 each perturb every
-    caption, or `known` has the captions of an earlier run. Each distinct text goes to
-    `embed_texts` once. `photos`: N names for the rows. `nearest` asks for what an index loses.
+    caption, or `known` has the captions of an earlier run. Each distinct text goes to `embed_texts` once, after all of
+    them were shown to `need`. `photos`: N names for the rows. `nearest` asks for what an index loses.
     Raises UsageError when there is nothing to measure, a name is unknown, or parts of speech are needed of captions
     that are not English (unless `force`); ModelError or LibraryDamaged for vectors that cannot be scored.
     """
@@ -89,6 +90,7 @@ def audit_retrieval(
     clean = as_written(texts, tokenizer)
     runs = {name: reworded(texts, name, seeds, tokenizer, known, progress) for name in of_text}
     distinct = list(dict.fromkeys(run.texts for run in [clean, *(run for name in of_text for run in runs[name])]))
+    need(list(dict.fromkeys(text for wording in distinct for text in wording)))
     same = np.unique(texts, return_inverse=True)[1].reshape(-1)
     ranked: dict[tuple[str, ...], tuple[Ranks, Ranks]] = {}
     index: tuple[IndexLoss, ...] = ()
