@@ -159,7 +159,7 @@ def test_a_few_clauses_are_the_headline_and_many_are_summed_up() -> None:
     assert headline(retrieval()) == retrieval().finding()
     asked = sum(not p.control for p in PERTURBATIONS.values())
     assert headline(everything()) == (
-        f"{asked} of {asked} perturbations cost Recall@10; shuffling the words costs most: "
+        f"{asked} of {asked} perturbations cost Recall@10, corrected for their number; shuffling the words costs most: "
         "3.9 points (2.1 to 5.6 at 95 %)."
     )
 

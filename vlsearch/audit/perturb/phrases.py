@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from vlsearch.audit.perturb.tags import tags
 from vlsearch.audit.perturb.words import Parsed, edges
 
 # One letter a token: D determiner, C number, J adjective, R adverb, V participle, A and, N noun, n noun before a mark,
@@ -18,6 +17,7 @@ _CLASSES = {"DT": "D", "PRP$": "D", "CD": "C", "RB": "R", "VBN": "V", "VBG": "V"
 
 _ONE = re.compile("an?|one|another|each|every|this|that")
 _PLACE = re.compile("back|bottom|cent(?:er|re)|edge|end|front|inside|left|middle|right|side|top")
+_PEOPLE = ("children", "men", "people", "women")
 _VERB = re.compile("chases|climbs|dives|jumps|kicks|leaps|poses|races|smiles|surfs|swings")
 _MEASURE = re.compile(
     "(?:assortment|bag|basket|bottle|bowl|box|bunch|collection|couple|crowd|cup|display|family|flock|group|herd|line|lot|number"
@@ -38,8 +38,8 @@ class Phrase(NamedTuple):
 def noun_phrases(caption: Parsed) -> tuple[Phrase, ...]:
     """The noun phrases of a tagged caption, in order, none inside another.
 
-    "a group of people" is one phrase; "front" in "in front of", "right" in "right of" are none. The tagger knows words,
-    not sentences, and takes many verbs for nouns ("a black dog jumps"); the commonest of these are cut off again.
+    "a group of people" is one phrase; "front" in "in front of", "right" in "right of" are none. The tagger
+    takes some verbs for nouns ("a black dog jumps"); the commonest of these are cut off again.
     """
     words, found = caption.keys, caption.tags
     classes = "".join(_class(tag, bool(edges(token)[2])) for tag, token in zip(found, caption.tokens, strict=True))
@@ -73,16 +73,10 @@ def _without_verb(words: Sequence[str], found: Sequence[str], classes: str, star
     # "the dog chases a cat", "the boys chase a cat", "a man cleaning a window"
     if object_follows and ("NNS" in found[end - 2 : end] or last.endswith("ing")):
         return end - 1
-    # "a black dog jumps": what stands in the plural behind "a" and a singular noun is its verb. Behind "the" it is one
-    # when the lexicon knows its infinitive as a verb first: "the boy bites".
-    if tuple(found[end - 2 : end]) == ("NN", "NNS"):
-        infinitives = (last[:-1], last[:-2])
-        if (
-            _ONE.fullmatch(words[start])
-            or _VERB.fullmatch(last)
-            or any(tags([verb])[0].startswith("VB") for verb in infinitives)
-        ):
-            return end - 1
+    # "a black dog jumps": what stands in the plural behind "a" and a singular noun is its verb.
+    behind_singular = tuple(found[end - 2 : end]) == ("NN", "NNS")
+    if behind_singular and (_VERB.fullmatch(last) or (_ONE.fullmatch(words[start]) and last not in _PEOPLE)):
+        return end - 1
     return end
 
 

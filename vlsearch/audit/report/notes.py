@@ -72,7 +72,10 @@ def _many_drops(told: list[Result], captions: int) -> str:
     deed = lookup(worst.perturbation).deed
     figures = f"{points(worst.drop)} points ({points(worst.low)} to {points(worst.high)} at 95 %)"
     if costly:
-        return f"{len(costly)} of {len(measured)} perturbations cost {recall}; {deed} costs most: {figures}."
+        return (
+            f"{len(costly)} of {len(measured)} perturbations cost {recall}, corrected for their number; {deed} costs "
+            f"most: {figures}."
+        )
     return (
         f"None of {len(measured)} perturbations takes anything from {recall} that this audit can tell from 0; the "
         f"largest drop, from {deed}, is {figures}."
