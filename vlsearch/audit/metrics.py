@@ -22,8 +22,8 @@ _LARGEST = 2.0
 
 BYTE = 255
 """the most that fits into one"""
-PAIRS = 4096
-"""scored at a time"""
+PAIRS = 32
+"""scored at a time: few enough for all that is made of them to stay in the cache"""
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class _Scene:
         if np.count_nonzero(one) + np.count_nonzero(other) > scores.size // 64:
             return self._count_exactly(rows, columns)
         for found, doubtful, axis in ((of_captions, one, 0), (of_photos, other, 1)):
-            at = np.nonzero(doubtful)
+            at = np.divmod(np.flatnonzero(doubtful), doubtful.shape[1])
             i, j = at[0] + rows.start, at[1] + columns.start
-            rival = ~np.isin(self.text[i] * len(self.xb) + j, self.own)
+            rival = ~self._belong(i, j)
             place, limit = at[axis][rival], (true, best)[axis][at[axis][rival]]
             again = pair_scores(self.xt, self.xb, i[rival], j[rival])
             np.add.at(found[0], place[again > limit], 1)
@@ -122,11 +122,18 @@ class _Scene:
         inside = np.flatnonzero((j >= columns.start) & (j < columns.stop))
         scores[inside, j[inside] - columns.start] = -np.inf
 
+    def _belong(self, caption: NDArray[np.int64], photo: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the photo is one of the caption's own."""
+        pair = self.text[caption] * len(self.xb) + photo
+        # The last one at or below it; for a pair below all of them that is the last of all, which is another.
+        own: NDArray[np.bool_] = self.own[np.searchsorted(self.own, pair, side="right") - 1] == pair
+        return own
+
     def _count_exactly(self, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The same for a block of many equal scores."""
         scores = exact(self.xt[rows]) @ exact(self.xb[columns]).T
-        key = self.text[rows, None] * len(self.xb) + np.arange(columns.start, columns.stop)
-        scores[np.isin(key, self.own)] = -np.inf
+        caption, photo = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
+        scores[self._belong(caption[:, None], photo)] = -np.inf
         true, best = self.true[rows, None], self.best[columns]
         return (
             np.stack([_count(scores > true, 1), _count(scores == true, 1)]),
