@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.conftest import ColourEncoder, unit
 from vlsearch.encoders.base import Preprocess
+from vlsearch.ingest.thumbnail import thumbnail
 from vlsearch.search.heat import (
     COLOURS,
     SIDE,
@@ -31,7 +32,6 @@ from vlsearch.search.heat import (
     thumbnail_size,
     window,
 )
-from vlsearch.search.sheet import thumbnail
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 RED = np.array([1, 0, 0], np.float32)
@@ -192,7 +192,7 @@ def test_what_the_model_sees(size: tuple[int, int], mode: str, model: tuple[int,
 def test_a_map_is_as_large_as_the_thumbnail(size: tuple[int, int]) -> None:
     buffer = BytesIO()
     Image.new("RGB", size).save(buffer, "PNG")
-    assert thumbnail_size(*size) == thumbnail(buffer.getvalue())[1]
+    assert thumbnail_size(*size) == thumbnail(buffer.getvalue(), SIDE)[1]
 
 
 def lightness(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

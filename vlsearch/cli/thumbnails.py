@@ -66,10 +66,11 @@ def picture(image: Any, path: str) -> Any:
     from rich.text import Text
 
     from vlsearch.ingest.sources import read_address
-    from vlsearch.search.sheet import thumbnail, why
+    from vlsearch.ingest.thumbnail import thumbnail, why
+    from vlsearch.search.heat import SIDE
 
     try:
-        jpeg, _ = thumbnail(read_address(path))
+        jpeg, _ = thumbnail(read_address(path), SIDE)
     except Exception as error:
         return Text(f"({why(error)})", style="dim")
     return image(Image.open(io.BytesIO(jpeg)), width="auto", height=ROWS)

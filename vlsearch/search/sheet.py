@@ -6,10 +6,8 @@ import base64
 import contextlib
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -19,8 +17,6 @@ from vlsearch.search.explain import signed
 from vlsearch.search.heat import COLOURS, SIDE
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from vlsearch.search.explain import Explanation, Part
     from vlsearch.search.heat import Heat
     from vlsearch.search.query import Term
@@ -163,61 +159,16 @@ def is_local(picture: str | None) -> TypeGuard[str]:
 
 def tile(path: str) -> Tile:
     from vlsearch.ingest.sources import container_of, read_address
+    from vlsearch.ingest.thumbnail import thumbnail, why
 
     absolute = Path(path).absolute()
     opened = Path(container_of(path) or absolute).absolute()
     name, shown, link = printable(absolute.name), printable(str(absolute)), opened.as_uri()
     try:
-        jpeg, (width, height) = thumbnail(read_address(path))
+        jpeg, (width, height) = thumbnail(read_address(path), SIDE)
     # Decoders raise whatever they like on damaged files (OSError, SyntaxError, struct.error, ...), and one photo
     # must never cost the sheet.
     except Exception as error:
         return Tile(name, shown, link, "", why(error))
     data = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
     return Tile(name, shown, link, data, "", width, height)
-
-
-def why(error: Exception) -> str:
-    """One short line, without the path, which the tile shows anyway."""
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture that can be read"
-    if isinstance(error, Image.DecompressionBombError):
-        return "too many pixels to show here"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return printable(str(error).partition("\n")[0]) or type(error).__name__
-
-
-def thumbnail(data: bytes) -> tuple[bytes, tuple[int, int]]:
-    """A photo's bytes to a JPEG of at most SIDE pixels, turned upright, and its size (width, height). Raises what
-    Pillow raises."""
-    import pi_heif
-    from PIL import Image, ImageOps
-
-    pi_heif.register_heif_opener()
-    with warnings.catch_warnings():
-        # A large panorama is shown all the same; Pillow's own limit still stops a decompression bomb.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(BytesIO(data)) as photo:
-            photo.draft("RGB", (2 * SIDE, 2 * SIDE))
-            upright = flat(ImageOps.exif_transpose(photo))
-            upright.thumbnail((SIDE, SIDE))
-            profile = photo.info.get("icc_profile") if photo.mode == "RGB" else None
-    buffer = BytesIO()
-    # Phones' profiles (Display P3) are half a kilobyte and keep the colours true; scanners' go to megabytes.
-    upright.save(buffer, "JPEG", quality=82, icc_profile=profile if profile and len(profile) <= 4096 else None)
-    return buffer.getvalue(), upright.size
-
-
-def flat(photo: Image.Image) -> Image.Image:
-    """Any mode to RGB: 16 bits scaled, transparency on white."""
-    from PIL import Image
-
-    if photo.mode.startswith("I"):
-        photo = photo.point(lambda value: value * (1 / 256)).convert("L")
-    if photo.has_transparency_data:
-        photo = photo.convert("RGBA")
-        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
-    return photo.convert("RGB")

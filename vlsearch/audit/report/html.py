@@ -16,7 +16,7 @@ from vlsearch.audit.report.examples import examples
 from vlsearch.audit.report.files import write_file
 from vlsearch.audit.report.notes import headline, notes, told_k
 from vlsearch.audit.report.tables import DIRECTIONS, Table, about, partial, percent, tables
-from vlsearch.audit.report.thumbnails import thumbnail
+from vlsearch.audit.report.thumbnails import thumbnail_of
 from vlsearch.printable import printable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def render(report: Report, rows: pa.Table, meta: Mapping[str, Any], locate: Call
         folded=folded,
         notes=notes(report),
         groups=groups,
-        thumbnails={photo: thumbnail(locate(photo)) for photo in photos},
+        thumbnails={photo: thumbnail_of(locate(photo)) for photo in photos},
         measured=measured(report, meta),
         version=__version__,
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import warnings
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
+from vlsearch.ingest.sources import read_address
+from vlsearch.ingest.thumbnail import thumbnail, why
 from vlsearch.printable import printable
 
 SIDE = 240
@@ -24,26 +24,12 @@ class Thumbnail:
     height: int = SIDE
 
 
-def thumbnail(path: str) -> Thumbnail:
-    """The photo at `path`, at most SIDE pixels, turned upright; one that cannot be read has the reason instead."""
-    import pi_heif
-    from PIL import Image, ImageOps
-
+def thumbnail_of(path: str) -> Thumbnail:
+    """The photo at `path`, a file or an address in a container; one that cannot be read has the reason instead."""
     name = printable(Path(path).name)
-    pi_heif.register_heif_opener()
-    jpeg = BytesIO()
     try:
-        with warnings.catch_warnings():
-            # A large panorama is shown all the same; Pillow's own limit still stops a decompression bomb.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as photo:
-                photo.draft("RGB", (2 * SIDE, 2 * SIDE))
-                upright = ImageOps.exif_transpose(photo).convert("RGB")
-                upright.thumbnail((SIDE, SIDE))
-        upright.save(jpeg, "JPEG", quality=80)
+        jpeg, (width, height) = thumbnail(read_address(path), SIDE)
     # Decoders raise whatever they like on damaged files, and one photo must never cost the report.
     except Exception as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a picture that can be read"
-        return Thumbnail(name, "", printable(reason.lower()))
-    data = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")
-    return Thumbnail(name, data, "", *upright.size)
+        return Thumbnail(name, "", why(error))
+    return Thumbnail(name, "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), "", width, height)
