@@ -97,7 +97,7 @@ def argsort(folder: Path) -> dict[str, float]:
 def vlsearch(folder: Path) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
-    from vlsearch.audit import metrics
+    from vlsearch.audit import metrics, products
 
     xt, xb, owner = load(folder)
     began = time.perf_counter()
@@ -106,11 +106,11 @@ def vlsearch(folder: Path) -> dict[str, float]:
     most = peak()
 
     def multiply(start: int) -> None:
-        np.matmul(xt[start : start + metrics.BYTE], xb.T)
+        np.matmul(xt[start : start + products.BYTE], xb.T)
 
     began = time.perf_counter()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(multiply, range(0, CAPTIONS, metrics.BYTE)))
+        list(pool.map(multiply, range(0, CAPTIONS, products.BYTE)))
     product = time.perf_counter() - began
     np.savez(folder / "vlsearch.npz", captions=captions.rank, photos=photos.rank)
     return figures(whole, product, most)

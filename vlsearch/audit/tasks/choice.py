@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlsearch.audit.datasets import Choices, Item, Pair, Photo, Statement, photo_key, photo_names
-from vlsearch.audit.metrics import exact
 from vlsearch.audit.perturb import perturb
 from vlsearch.audit.perturb.words import join, tokenise
 from vlsearch.audit.report import ChoiceReport
+from vlsearch.audit.scores import exact
 from vlsearch.audit.tasks.verdicts import Scores, results, solved
 from vlsearch.errors import ModelError, UsageError
 
