@@ -47,7 +47,7 @@ def error_bound(xt: NDArray[np.float32], xb: NDArray[np.float32]) -> float:
     """
     d = xt.shape[1]
     longest = float(np.sqrt(_squares(xt).max(initial=0.0) * _squares(xb).max(initial=0.0)))
-    return (d + 2 * d**0.5 + 8) * 2.0**-24 * longest
+    return float(d + 2 * d**0.5 + 8) * 2.0**-24 * longest
 
 
 def scorable(x: NDArray[np.float32]) -> bool:
