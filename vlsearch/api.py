@@ -181,6 +181,7 @@ class Library:
 
         `task="order"` has the model choose between a caption and its perturbed forms; `queries` compares their results
         where there are no captions; `dataset` takes a published one, or a file, instead of the library's captions.
+        `model` may be "vectors:FILE" as well. The run is not kept; those of the command line are.
         """
         from vlsearch.audit.asked import Asked
         from vlsearch.audit.model import AuditModel
@@ -199,8 +200,8 @@ class Library:
             available=available,
             queries="" if queries else None,
         )
-        encoder = self._engine(model, weights).encoder()
-        return audit(asked, AuditModel(encoder, library.path / FOLDER / CACHE), library, queries=queries).report
+        audited = AuditModel(self._audited(model, weights, own=dataset is None), library.path / FOLDER / CACHE)
+        return audit(asked, audited, library, queries=queries).report
 
     def tag(
         self,
@@ -349,6 +350,17 @@ class Library:
         if self._reading is None:
             self._reading = stored.open_library(self.path)
         return self._reading
+
+    def _audited(self, model: str | Encoder | None, weights: Place | None, *, own: bool) -> Any:
+        from vlsearch.audit.model import load, source_of
+        from vlsearch.encoders import registry
+
+        if model is not None and not isinstance(model, str):
+            return model
+        source = source_of(self._read(), model, Path(weights) if weights is not None else None, own=own)
+        if own and "vectors" not in source:
+            return self._engine(model, weights).encoder()
+        return load(source, registry.load_source)
 
     def _engine(self, model: str | Encoder | None, weights: Place | None) -> Engine:
         from vlsearch.search.engine import Engine

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlsearch.audit.runs import runs
 from vlsearch.catalog import queries
 from vlsearch.errors import LibraryDamaged, ModelError, UnreadableFile
 from vlsearch.ingest.decode import decode
@@ -40,9 +41,9 @@ def verify(library: Library, progress: Progress = lambda *_: None) -> list[Probl
 
     Checked: the catalog's own structure; every shard's checksum; every vector row of the catalog against the shards
     and the other way round; every photo has a vector of some model; each index file against its manifest, and
-    the vectors in it against the shards.
+    the vectors in it against the shards; the files of audits.
     """
-    problems = list(catalog_problems(library))
+    problems = [*catalog_problems(library), *audit_problems(library)]
     for model in library.models():
         for kind in (queries.IMAGE, queries.TEXT):
             while True:
@@ -84,6 +85,16 @@ def catalog_problems(library: Library) -> Iterator[Problem]:
         yield Problem(f"catalog: {dangling:,} vectors of photos or captions that are not there")
     if bare:
         yield Problem(f"{bare:,} photos without a vector")
+
+
+def audit_problems(library: Library) -> Iterator[Problem]:
+    for run in runs(library):
+        try:
+            if run.row.file is not None:
+                run.rows()
+                run.gallery()
+        except LibraryDamaged as error:
+            yield Problem(str(error))
 
 
 def shard_problems(library: Library, shard: ShardRow, stored: dict[int, np.ndarray]) -> Iterator[Problem]:
@@ -139,11 +150,13 @@ def index_problems(library: Library, model: ModelRow, kind: str, stored: dict[in
 
 @dataclass
 class Repaired:
-    """What a repair did. `lost` counts photos whose vector could not be made again: no readable file is left."""
+    """What a repair did. `lost` counts photos whose vector could not be made again: no readable file is left; `audits`
+    says which of those that are kept lack their rows."""
 
     dropped_shards: int = 0
     embedded: int = 0
     lost: int = 0
+    audits: tuple[str, ...] = ()
 
 
 def repair(library: Library, load: Callable[[ModelRow], Encoder], progress: Progress = lambda *_: None) -> Repaired:
@@ -152,7 +165,7 @@ def repair(library: Library, load: Callable[[ModelRow], Encoder], progress: Prog
     `load` gives the encoder of a model of the library, when it is needed. ModelError passes through after the indexes
     of everything that is whole are rebuilt.
     """
-    done = Repaired()
+    done = Repaired(audits=tuple(problem.what for problem in audit_problems(library)))
     problems = verify(library, progress)
     damaged = {p.shard.id: p.shard for p in problems if p.shard is not None}
     lacking: dict[int, list[int]] = {}

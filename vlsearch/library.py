@@ -373,13 +373,13 @@ class Library:
                 self._lock.release()
 
     def _sweep(self) -> None:
-        """Delete shards that no row names, and let manifests name those that rows do: what a commit or a merge leaves
+        """Delete files that no row names, and let manifests name those that rows do: what a commit or a merge leaves
         that was killed between its two halves."""
-        from vlsearch.catalog import queries
+        from vlsearch.catalog import audits, queries
 
         with self.read() as c:
-            named = {s.file for s in queries.shards(c)}
-        for file in self.path.glob("vectors/*/*"):
+            named = {s.file for s in queries.shards(c)} | audits.files(c)
+        for file in [*self.path.glob("vectors/*/*"), *self.path.glob("audits/*.parquet*")]:
             if file.relative_to(self.path).as_posix() not in named:
                 file.unlink(missing_ok=True)
         with self.writing():

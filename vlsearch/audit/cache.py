@@ -8,7 +8,7 @@ was interrupted goes on from there, and the next one with the same texts begins 
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vlsearch.errors import LibraryError
 from vlsearch.vectors.store import write_durably
 
 Vectors = NDArray[np.float32]
@@ -28,6 +27,8 @@ PATIENCE = 10.0
 MANY = 32
 """parts that are made one when the cache is opened"""
 KEYS = ".keys.npy"
+
+log = logging.getLogger(__name__)
 
 
 def key_of(kind: str, *parts: str) -> bytes:
@@ -40,7 +41,7 @@ class VectorCache:
     """Vectors of one model by `key_of` texts and photos. `put` counts once `flush` has written it, or time has."""
 
     def __init__(self, folder: Path | None, dim: int) -> None:
-        """Without a folder, vectors are kept for as long as this object is."""
+        """Without a folder, or with one that cannot be written, vectors are kept for as long as this object is."""
         self.folder, self.dim = folder, dim
         self._parts: list[tuple[NDArray[np.bytes_], NDArray[np.float16]]] = []
         self._new: dict[bytes, NDArray[np.float16]] = {}
@@ -71,7 +72,7 @@ class VectorCache:
         return kept.astype(np.float32)
 
     def flush(self) -> None:
-        """Write what is new. LibraryError where that cannot be done."""
+        """Write what is new."""
         if not self._new:
             return
         keys = np.array(list(self._new), KEY)
@@ -92,9 +93,9 @@ class VectorCache:
         if len(self._parts) > MANY:
             keys, vectors = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
             keys, first = np.unique(keys, return_index=True)
-            self._write(folder, keys, vectors[first])
             self._parts = [(keys, vectors[first])]
-            for file in files:
+            self._write(folder, keys, vectors[first])
+            for file in files if self.folder is not None else ():
                 file.unlink(missing_ok=True)
                 _vectors_beside(file).unlink(missing_ok=True)
 
@@ -105,10 +106,9 @@ class VectorCache:
             write_durably(folder / f"{name}.npy", lambda file: np.save(file, vectors))
             write_durably(folder / (name + KEYS), lambda file: np.save(file, keys))
         except OSError as error:
-            raise LibraryError(
-                f"cannot write to {os.fspath(folder)}: {error.strerror}; run this again once that is mended, what was "
-                "embedded until then is kept"
-            ) from error
+            # A full disk costs embedding these once more, not the audit.
+            self.folder = None
+            log.warning("cannot write to %s: %s; vectors are not kept for the next audit", folder, error.strerror)
 
 
 def _vectors_beside(keys: Path) -> Path:

@@ -17,6 +17,7 @@ from vlsearch.printable import printable
 if TYPE_CHECKING:
     from vlsearch.audit.datasets import Photo
     from vlsearch.encoders.vectors_file import VectorsEncoder
+    from vlsearch.library import Library
 
 Vectors = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -125,6 +126,27 @@ class AuditModel:
         if perturbation != "identity-photos":
             raise UsageError(f"{file.name} has vectors of the photos as they are, so that {perturbation} needs a model")
         return file.photo_vectors([name_of(photo) for photo in photos])
+
+
+def source_of(library: Library, name: str | None, weights: Path | None, *, own: bool) -> dict[str, Any]:
+    """How the model that is asked for is loaded, by `load`: for the library's own photos one that made their vectors,
+    or in any case a file of vectors. UsageError where the library has no vectors of it."""
+    from vlsearch.encoders import names
+    from vlsearch.encoders.vectors_file import PREFIX
+
+    if name is not None and name.startswith(PREFIX):
+        path = Path(name.removeprefix(PREFIX)).expanduser().absolute()
+        return {"name": name, "vectors": str(path)}
+    if not own:
+        return library.source_for(name, weights)
+    return names.source_of(name, weights) if name and weights else library.model(name).source
+
+
+def load(source: dict[str, Any], load_source: Callable[[dict[str, Any]], Any]) -> Any:
+    """What `source_of` described: a file of vectors, or what `load_source` makes of it."""
+    from vlsearch.encoders.vectors_file import VectorsEncoder
+
+    return VectorsEncoder(Path(source["vectors"])) if "vectors" in source else load_source(source)
 
 
 def name_of(photo: Photo) -> str:

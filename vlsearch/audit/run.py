@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlsearch.audit.asked import LOG, Asked
-from vlsearch.audit.datasets import Captioned, Choices, order
+from vlsearch.audit.datasets import Captioned, Choices, order, require
 from vlsearch.audit.perturb import ALL, expand, lookup
 from vlsearch.audit.report import Report
-from vlsearch.audit.subject import Subject, captions_of, dataset_of, of_library, with_captions
+from vlsearch.audit.subject import Subject, captions_of, dataset_of, image_folder, of_library, reader
 from vlsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ Progress = Callable[[str, int, int], None]
 class Replay:
     """What an earlier run was of: the same photos, captions and wordings again, or the same queries."""
 
+    captioned: Captioned
+    """what `Audited.captioned` was"""
     ids: NDArray[np.int64] | None = None
-    """of the library's photos; None for a dataset"""
-    texts: tuple[str, ...] = ()
-    owner: NDArray[np.int64] | None = None
+    """of its photos; None for a dataset"""
     known: Known | None = None
+    choices: Choices | None = None
+    """the items of a choice that perturbations made"""
     queries: tuple[str, ...] = ()
 
 
@@ -45,10 +47,11 @@ class Audited:
     asked: Asked
     report: Report
     rows: pa.Table
-    photos: tuple[str, ...] = ()
-    """those that were ranked, N, in the gallery's order; none for tasks that rank none"""
-    ids: NDArray[np.int64] | None = None
-    """of `photos`, in a library"""
+    captioned: Captioned
+    """the gallery and its captions; of a choice what the blind control learns from beside the items; no captions where
+    queries were asked"""
+    ids: NDArray[np.int64] | None
+    """(N,) of its photos in the library; None for a dataset"""
 
 
 def audit(
@@ -70,13 +73,10 @@ def audit(
     asked = resolved(asked)
     try:
         if asked.queries is not None:
-            return _lists(asked, queries if replay is None else replay.queries, model, _needed(library), progress)
-        dataset, subject = _subject(asked, model, library, replay)
-        if isinstance(dataset, Choices):
-            return _choice(asked, dataset, subject, model, library)
-        if asked.task == "order" or dataset.task == "order":
-            chosen = order(subject.captioned, asked.seeds, asked.tokenizer)
-            return _choice(replace(asked, task="order"), chosen, subject, model, library)
+            return _lists(asked, queries if replay is None else replay.queries, model, library, progress, replay)
+        choices, subject = _material(asked, model, library, replay)
+        if choices is not None:
+            return _choice(asked, choices, subject, model, library)
         return _retrieval(asked, subject, model, library, progress, known if replay is None else replay.known)
     finally:
         model.flush()
@@ -105,11 +105,7 @@ def texts_needed(
         return lists.texts_of(queries, asked.perturbations, asked.seeds, asked.tokenizer)
     captioned: Captioned | Choices
     if asked.dataset is not None:
-        from vlsearch.audit.datasets import PhotoFolder, available, load
-
-        captioned = load(asked.dataset, Path(asked.data) if asked.data else None)
-        if asked.available and asked.images:
-            captioned = available(captioned, PhotoFolder(Path(asked.images)).__contains__)
+        captioned = dataset_of(asked, names_only=True)
     else:
         captioned, _ = captions_of(_needed(library))
     if isinstance(captioned, Choices):
@@ -125,19 +121,41 @@ def _needed(library: Library | None) -> Library:
     return library
 
 
-def _subject(
+def _own(library: Library | None, model: AuditModel, replay: Replay | None) -> Subject:
+    earlier = None if replay is None or replay.ids is None else (replay.captioned, replay.ids)
+    return of_library(_needed(library), model, earlier)
+
+
+def _material(
     asked: Asked, model: AuditModel, library: Library | None, replay: Replay | None
-) -> tuple[Captioned | Choices, Subject]:
+) -> tuple[Choices | None, Subject]:
+    """The items to choose between, None where captions and photos look for each other; and these."""
     if asked.dataset is None:
-        subject = of_library(_needed(library), model, None if replay is None else replay.ids)
-        dataset: Captioned | Choices = subject.captioned
+        subject = _own(library, model, replay)
+    elif replay is not None and asked.task != "choice":
+        subject = Subject(replay.captioned, reader(asked))
+        if model.file is None:
+            require(replay.captioned, image_folder(asked).__contains__)
     else:
-        dataset, read = dataset_of(asked, model)
-        none = Captioned(dataset.name, (), (), np.empty(0, np.int64))
-        subject = Subject(none if isinstance(dataset, Choices) else dataset, read)
-    if replay is not None and replay.owner is not None:
-        subject = with_captions(subject, replay.texts, replay.owner)
-    return dataset, subject
+        dataset = dataset_of(asked, names_only=model.file is not None)
+        if isinstance(dataset, Choices):
+            return dataset, _beside(dataset, asked, library, replay)
+        subject = Subject(dataset, reader(asked))
+    if replay is not None and replay.choices is not None:
+        return replay.choices, subject
+    if asked.task == "order" or subject.captioned.task == "order":
+        return order(subject.captioned, asked.seeds, asked.tokenizer), subject
+    return None, subject
+
+
+def _beside(choices: Choices, asked: Asked, library: Library | None, replay: Replay | None) -> Subject:
+    """What the blind control of a dataset learns from: the captions of the library, where there are any."""
+    if replay is not None:
+        return Subject(replay.captioned, reader(asked), replay.ids)
+    if library is None:
+        return Subject(Captioned(choices.name, (), (), np.empty(0, np.int64)), reader(asked))
+    captioned, ids = captions_of(library)
+    return Subject(captioned, reader(asked), ids)
 
 
 def _retrieval(
@@ -176,7 +194,7 @@ def _retrieval(
         model=model.name,
         fingerprint=model.fingerprint,
     )
-    return Audited(asked, report, rows, captioned.photos, subject.ids)
+    return Audited(asked, report, rows, captioned, subject.ids)
 
 
 def _choice(asked: Asked, choices: Choices, subject: Subject, model: AuditModel, library: Library | None) -> Audited:
@@ -189,35 +207,38 @@ def _choice(asked: Asked, choices: Choices, subject: Subject, model: AuditModel,
     else:
         rows = dict(zip(own.photos, subject.vectors(library, model), strict=True))
         embed = lambda photos: np.stack([rows[photo.path] for photo in photos])  # noqa: E731
-    corpus = [(text, own.photos[n]) for text, n in zip(own.texts, own.owner.tolist(), strict=True)]
-    if not corpus and library is not None:
-        captioned, _ = captions_of(library)
-        corpus = [(text, captioned.photos[n]) for text, n in zip(captioned.texts, captioned.owner, strict=True)]
     report, table = audit_choice(
         choices,
         model.embed_texts,
         embed,
-        corpus,
+        [(text, own.photos[n]) for text, n in zip(own.texts, own.owner.tolist(), strict=True)],
         truncated=lambda texts: int(np.sum(model.is_cut(texts))),
         model=model.name,
         fingerprint=model.fingerprint,
     )
-    return Audited(replace(asked, task="order" if asked.task == "order" else "choice"), report, table)
+    by_perturbing = choices.seeds > 0
+    return Audited(replace(asked, task="order" if by_perturbing else "choice"), report, table, own, subject.ids)
 
 
-def _lists(asked: Asked, queries: Sequence[str], model: AuditModel, library: Library, progress: Progress) -> Audited:
+def _lists(
+    asked: Asked,
+    queries: Sequence[str],
+    model: AuditModel,
+    library: Library | None,
+    progress: Progress,
+    replay: Replay | None,
+) -> Audited:
     from vlsearch.audit.tasks.lists import audit_queries
 
     if model.file is not None:
         raise UsageError(
             "an audit of queries asks the library's index; take the model that its photos were ingested with"
         )
-    subject = of_library(library, model)
+    subject = _own(library, model, replay)
     assert subject.ids is not None
-    nearest = _through_index(library, subject)
     report, rows = audit_queries(
         model.embed_texts,
-        nearest,
+        _through_index(_needed(library), subject),
         queries,
         perturbations=asked.perturbations,
         seeds=asked.seeds,
@@ -228,9 +249,11 @@ def _lists(asked: Asked, queries: Sequence[str], model: AuditModel, library: Lib
         fingerprint=model.fingerprint,
         truncated=int(np.sum(model.is_cut(queries))),
         progress=lambda done, total: progress("texts", done, total),
+        known=None if replay is None else replay.known,
         tokenizer=asked.tokenizer,
     )
-    return Audited(asked, report, rows)
+    photos = replace(subject.captioned, texts=(), owner=np.empty(0, np.int64))
+    return Audited(asked, report, rows, photos, subject.ids)
 
 
 def _through_index(library: Library, subject: Subject) -> Callable[[Vectors, int], NDArray[np.int64]]:

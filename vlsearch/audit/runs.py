@@ -1,7 +1,7 @@
 """Audits that were run: kept in the library, found by their number, repeated to the last digit.
 
-A run is a row of the catalog, a Parquet file `audits/NAME.parquet` with a row for each query, and for retrieval a
-second one, `NAME.gallery.parquet`, with the photos that were ranked.
+A run is a row of the catalog, a Parquet file `audits/NAME.parquet` with a row for each query, and a second one,
+`NAME.gallery.parquet`, with the photos and captions that it was of.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlsearch.audit.asked import Asked
-from vlsearch.audit.report import Report, from_dict
+from vlsearch.audit.datasets import Captioned, Choice, Choices, Photo
+from vlsearch.audit.report import AuditReport, ChoiceReport, ListsReport, Report, from_dict
 from vlsearch.audit.run import Audited, Replay
 from vlsearch.errors import LibraryDamaged, LibraryError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from vlsearch.catalog.audits import RunRow
     from vlsearch.library import Library
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 FOLDER = "audits"
 CACHE = "cache"
 """the folder in it with vectors, which can be deleted at any time"""
-ROWS, PHOTOS = ".parquet", ".gallery.parquet"
 
 
 @dataclass(frozen=True)
@@ -53,47 +54,43 @@ class Run:
 
     def rows(self) -> pa.Table:
         """A row for each query. LibraryDamaged where the file is gone or damaged."""
-        return self._read(ROWS)
+        return self._read(0)
 
-    def replay(self) -> Replay | None:
-        """What it takes to repeat it beside what was asked; None for a choice, whose data say all."""
+    def gallery(self) -> pa.Table:
+        """A row for each photo: id (null for a dataset's), photo, captions. LibraryDamaged as `rows`."""
+        return self._read(1)
+
+    def replay(self) -> Replay:
+        """What it takes to repeat it beside what was asked."""
         from vlsearch.audit.tasks.wording import known_in
 
-        if self.report.task == "lists":
-            queries = dict.fromkeys(self.rows()["query"].to_pylist())
-            return Replay(queries=tuple(queries))
-        if self.report.task == "choice":
-            return None
-        rows, gallery = self.rows(), self._read(PHOTOS)
-        ids = None if gallery["id"].null_count else gallery["id"].to_numpy()
-        place = {photo: n for n, photo in enumerate(gallery["photo"].to_pylist())}
-        once = captions_once(rows)
-        owner = np.array([place[photo] for photo in once["photo"].to_pylist()], np.int64)
-        return Replay(ids, tuple(once["text"].to_pylist()), owner, known_in(rows))
+        report, rows = self.report, self.rows()
+        captioned, ids = _captioned(self.gallery(), report)
+        if isinstance(report, ListsReport):
+            queries = tuple(dict.fromkeys(rows["query"].to_pylist()))
+            return Replay(captioned, ids, known_in(rows), queries=queries)
+        if isinstance(report, AuditReport):
+            return Replay(captioned, ids, known_in(rows))
+        return Replay(captioned, ids, choices=_choices(report, rows) if self.asked.task == "order" else None)
 
-    def _read(self, kind: str) -> pa.Table:
+    def _read(self, which: int) -> pa.Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        from vlsearch.catalog import audits
+
         if self.row.file is None:
             raise UsageError(f"audit {self.row.id} was kept without its rows; run it again")
-        path = self.library / (self.row.file.removesuffix(ROWS) + kind)
+        path = self.library / audits.files_of(self.row.file)[which]
         try:
             with path.open("rb") as file:
                 return pq.ParquetFile(file).read(use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            raise LibraryDamaged(f"the rows of audit {self.row.id} cannot be read: {reason}; run it again") from error
-
-
-def captions_once(rows: pa.Table) -> pa.Table:
-    """Of a retrieval's rows those of each caption under one perturbation and seed, in order."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    asked = rows.filter(pc.equal(rows["direction"].cast(pa.string()), "text_to_image"))
-    one = pc.and_(pc.equal(asked["perturbation"].cast(pa.string()), "identity"), pc.equal(asked["seed"], 0))
-    return asked.filter(one)
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise LibraryDamaged(
+                f"the rows of audit {self.row.id} cannot be read from {path}: {reason}; run it again, or "
+                f"`vlsearch audit forget {self.row.id}`"
+            ) from error
 
 
 def runs(library: Library) -> list[Run]:
@@ -128,13 +125,11 @@ def keep(library: Library, audited: Audited, source: dict[str, Any]) -> int:
     from vlsearch.catalog import audits
     from vlsearch.errors import VlsearchError
 
-    stem = f"{FOLDER}/{uuid.uuid4().hex[:16]}"
-    report = audited.report
-    written = [library.path / (stem + ROWS), library.path / (stem + PHOTOS)]
+    file, report = f"{FOLDER}/{uuid.uuid4().hex[:16]}.parquet", audited.report
+    written = [library.path / name for name in audits.files_of(file)]
     try:
         write_rows(written[0], audited.rows)
-        if audited.photos:
-            write_rows(written[1], _gallery(audited))
+        write_rows(written[1], _gallery(audited))
         with library.transaction() as c:
             return audits.add_run(
                 c,
@@ -145,7 +140,7 @@ def keep(library: Library, audited: Audited, source: dict[str, Any]) -> int:
                 source=source,
                 settings=audited.asked.to_dict(),
                 report=report.to_dict(),
-                file=stem + ROWS,
+                file=file,
             )
     except BaseException as error:
         for path in written:
@@ -164,8 +159,8 @@ def drop(library: Library, run: Run) -> None:
     with library.transaction() as c:
         audits.forget_run(c, run.row.id)
     if run.row.file is not None:
-        for kind in (ROWS, PHOTOS):
-            (library.path / (run.row.file.removesuffix(ROWS) + kind)).unlink(missing_ok=True)
+        for name in audits.files_of(run.row.file):
+            (library.path / name).unlink(missing_ok=True)
 
 
 def _gallery(audited: Audited) -> pa.Table:
@@ -173,5 +168,43 @@ def _gallery(audited: Audited) -> pa.Table:
 
     from vlsearch.audit.tasks.rows import as_text
 
-    ids = pa.nulls(len(audited.photos), pa.int64()) if audited.ids is None else pa.array(audited.ids, pa.int64())
-    return pa.table({"id": ids, "photo": pa.array(map(as_text, audited.photos), pa.string())})
+    captioned, ids = audited.captioned, audited.ids
+    captions: list[list[str]] = [[] for _ in captioned.photos]
+    for text, owner in zip(captioned.texts, captioned.owner.tolist(), strict=True):
+        captions[owner].append(text)
+    return pa.table(
+        {
+            "id": pa.nulls(len(captions), pa.int64()) if ids is None else pa.array(ids, pa.int64()),
+            "photo": pa.array(map(as_text, captioned.photos), pa.string()),
+            "captions": pa.array(captions, pa.list_(pa.string())),
+        }
+    )
+
+
+def _captioned(gallery: pa.Table, report: Report) -> tuple[Captioned, NDArray[np.int64] | None]:
+    captions = gallery["captions"].to_pylist()
+    captioned = Captioned(
+        name=report.subject,
+        photos=tuple(gallery["photo"].to_pylist()),
+        texts=tuple(text for texts in captions for text in texts),
+        owner=np.repeat(np.arange(len(captions)), [len(texts) for texts in captions]),
+        part="" if isinstance(report, ListsReport) else report.part,
+    )
+    return captioned, None if gallery["id"].null_count else gallery["id"].to_numpy()
+
+
+def _choices(report: ChoiceReport, rows: pa.Table) -> Choices:
+    """The items that perturbations made, from the rows behind their report."""
+    columns = (rows[name].to_pylist() for name in ("photo", "texts", "split", "group", "seed"))
+    return Choices(
+        name=report.subject,
+        items=tuple(
+            Choice(Photo(photo), tuple(texts), split, group, seed)
+            for photo, texts, split, group, seed in zip(*columns, strict=True)
+        ),
+        part=report.part,
+        left_out=report.left_out,
+        task=rows["task"][0].as_py(),
+        seeds=report.seeds,
+        unperturbable=report.unperturbable,
+    )

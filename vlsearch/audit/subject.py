@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlsearch.audit.datasets import Captioned, Choices, Photo, PhotoFolder
+from vlsearch.audit.datasets import Captioned, Dataset, Photo, PhotoFolder
 from vlsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Subject:
     captioned: Captioned
     """photos are paths, or addresses in containers"""
     read: Callable[[str], bytes]
-    """a photo's bytes by its path"""
+    """a photo's bytes by what `captioned`, or an item of a choice, calls it"""
     ids: NDArray[np.int64] | None = None
     """(N,) the photos' ids in the library; None for a dataset"""
     row: ModelRow | None = None
@@ -48,22 +48,34 @@ class Subject:
         return model.embed_photos([Photo(path) for path in self.captioned.photos], self.read, perturbation, seed, what)
 
 
-def of_library(library: Library, model: AuditModel, ids: NDArray[np.int64] | None = None) -> Subject:
-    """The photos of a library that can be seen, or those of `ids`, and their captions.
+def of_library(
+    library: Library, model: AuditModel, earlier: tuple[Captioned, NDArray[np.int64]] | None = None
+) -> Subject:
+    """The photos of a library that can be seen, and their captions, or those of an earlier audit with the photos' ids.
 
-    The model is one whose vectors the library has, or a file of vectors. UsageError where photos of `ids` are gone.
+    The model is one whose vectors the library has, or a file of vectors. UsageError where photos of that audit are
+    gone.
     """
     from vlsearch.ingest.sources import read_address
 
     row = None if model.file is not None else library.model_of(model.encoder)
-    captioned, known = captions_of(library, None if row is None else library.vectors(row)[0], ids)
-    if ids is not None and len(known) < len(ids):
-        gone = len(ids) - len(known)
-        raise UsageError(f"{gone:,} of {len(ids):,} photos of that audit are no longer in the library {library.path}")
-    return Subject(captioned, read_address, known, row)
+    among = [] if row is None else [library.vectors(row)[0]]
+    if earlier is None:
+        captioned, ids = captions_of(library, *among)
+        return Subject(captioned, read_address, ids, row)
+    captioned, ids = earlier
+    now, known = captions_of(library, *among, ids)
+    if len(known) < len(ids):
+        raise UsageError(
+            f"{len(ids) - len(known):,} of {len(ids):,} photos of that audit are no longer in the library "
+            f"{library.path}; run a new one"
+        )
+    # Called as they were then, and read where they are now.
+    path = dict(zip(captioned.photos, now.photos, strict=True))
+    return Subject(captioned, lambda name: read_address(path[name]), ids, row)
 
 
-def captions_of(library: Library, *among: NDArray[np.int64] | None) -> tuple[Captioned, NDArray[np.int64]]:
+def captions_of(library: Library, *among: NDArray[np.int64]) -> tuple[Captioned, NDArray[np.int64]]:
     """The photos that can be seen, and are among all of `among`, with their captions; and their ids (N,), ascending."""
     from vlsearch.catalog import queries
 
@@ -73,7 +85,7 @@ def captions_of(library: Library, *among: NDArray[np.int64] | None) -> tuple[Cap
     paths = {content_id: path for path, content_id in reversed(places.items())}
     known = np.array(sorted(paths), np.int64)
     for ids in among:
-        known = known if ids is None else np.intersect1d(known, ids)
+        known = np.intersect1d(known, ids)
     place = {content_id: n for n, content_id in enumerate(known.tolist())}
     # keywords have no order that could be lost
     captions = [(text, place[i]) for _, i, text, source, _ in rows if i in place and not source.endswith(":keywords")]
@@ -86,30 +98,18 @@ def captions_of(library: Library, *among: NDArray[np.int64] | None) -> tuple[Cap
     return captioned, known
 
 
-def dataset_of(asked: Asked, model: AuditModel) -> tuple[Captioned | Choices, Callable[[str], bytes]]:
-    """The dataset that is asked for, with the photos that are there, and how these are read.
-
-    Photos are looked for beside the data where no folder is given; with a file of vectors they are names only.
-    UsageError for what is missing, with what to put where.
-    """
+def dataset_of(asked: Asked, *, names_only: bool) -> Dataset:
+    """The dataset that is asked for, or with `available` the part of it whose photos are there. With `names_only` no
+    photo needs to be there. UsageError for what is missing, with what to put where."""
     from vlsearch.audit import datasets
 
     assert asked.dataset is not None
     dataset = datasets.load(asked.dataset, Path(asked.data) if asked.data is not None else None)
-    folder = image_folder(asked)
-    exists = folder.__contains__
     if asked.available:
-        dataset = datasets.available(dataset, exists)
-    elif model.file is None:
-        datasets.require(dataset, exists)
-
-    def read(name: str) -> bytes:
-        path = folder.find(name)
-        if path is None:
-            raise FileNotFoundError(2, os.strerror(2), name)
-        return path.read_bytes()
-
-    return dataset, read
+        return datasets.available(dataset, image_folder(asked).__contains__)
+    if not names_only:
+        datasets.require(dataset, image_folder(asked).__contains__)
+    return dataset
 
 
 def image_folder(asked: Asked) -> PhotoFolder:
@@ -118,6 +118,14 @@ def image_folder(asked: Asked) -> PhotoFolder:
     return PhotoFolder(Path(asked.images or (beside if beside.is_dir() else beside.parent)))
 
 
-def with_captions(subject: Subject, texts: Sequence[str], owner: NDArray[np.int64]) -> Subject:
-    """The same photos with the captions of an earlier audit."""
-    return replace(subject, captioned=replace(subject.captioned, texts=tuple(texts), owner=owner))
+def reader(asked: Asked) -> Callable[[str], bytes]:
+    """Reads photos of the dataset that is asked for, by their names in it."""
+    folder = image_folder(asked)
+
+    def read(name: str) -> bytes:
+        path = folder.find(name)
+        if path is None:
+            raise FileNotFoundError(2, os.strerror(2), name)
+        return path.read_bytes()
+
+    return read

@@ -44,8 +44,13 @@ def forget_run(c: Connection, run_id: int) -> None:
 
 
 def files(c: Connection) -> set[str]:
-    """Those that runs name, relative to the library."""
-    return {file for (file,) in c.execute(select(AuditRun.file)) if file is not None}
+    """Those of all runs, relative to the library."""
+    return {name for (file,) in c.execute(select(AuditRun.file)) if file is not None for name in files_of(file)}
+
+
+def files_of(file: str) -> tuple[str, str]:
+    """Its rows, as a run names them, and beside them the photos and captions that it was of."""
+    return file, f"{file.removesuffix('.parquet')}.gallery.parquet"
 
 
 def _all() -> Select[Any]:

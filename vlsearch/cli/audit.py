@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from vlsearch.cli.audit_outputs import Outputs, output_options
+from vlsearch.cli.audit_outputs import Outputs, output_options, safe
+from vlsearch.cli.audit_running import asked_queries, model_sources, run_one, write_texts
 from vlsearch.cli.options import library_option
-from vlsearch.cli.printing import progress, warn
+from vlsearch.cli.printing import warn
 
 if TYPE_CHECKING:
     from vlsearch.audit.asked import Asked
     from vlsearch.audit.datasets import Choices
     from vlsearch.audit.run import Audited
-    from vlsearch.library import Library
 
 FAILED = 3
 """exit code where a --fail-if holds"""
@@ -103,6 +103,7 @@ class Group(click.Group):
     "models",
     metavar="NAME",
     multiple=True,
+    envvar="VLSEARCH_MODEL",
     help="As elsewhere, or vectors:FILE; several are compared. [default: the library's own]",
 )
 @library_option
@@ -153,6 +154,7 @@ def command(
     Exit codes: 0 fine, 1 finished with some failures, 2 wrong usage, 3 a --fail-if holds.
     """
     if ctx.invoked_subcommand is not None:
+        refuse_options(ctx)
         return 0
     from vlsearch.audit.asked import LOG, Asked
     from vlsearch.audit.conditions import check_names, parse
@@ -161,9 +163,17 @@ def command(
 
     if queries is not None and query_log:
         raise UsageError("--queries and --query-log exclude one another")
+    if weights is not None and len(models) != 1:
+        raise UsageError("--weights needs one --model ARCHITECTURE, the open_clip architecture that the weights are of")
     given = Outputs(**outputs)
     given.check()
     known = None
+    only_retrieval = {
+        "--perturb": perturbations,
+        "--through-index": through_index,
+        "--captions-from": captions_from,
+        "--save-captions": given.save_captions,
+    }
     if captions_from is not None:
         from vlsearch.audit.perturb import lookup
         from vlsearch.audit.tasks.wording import known_from
@@ -187,124 +197,51 @@ def command(
         )
     )
     parsed = [parse(condition) for condition in conditions]
-    if parsed:
-        task, choices = expected(asked)
-        check_names(parsed, task, perturbations=asked.perturbations, ks=asked.ks, choices=choices)
-    if weights is not None and len(models) != 1:
-        raise UsageError("--weights needs one --model ARCHITECTURE, the open_clip architecture that the weights are of")
+    if parsed or any(only_retrieval.values()):
+        kind, choices = expected(asked)
+        check_names(parsed, kind, perturbations=asked.perturbations, ks=asked.ks, choices=choices)
+        check_options(kind, [option for option, value in only_retrieval.items() if value])
 
     texts = asked_queries(asked, library_path)
     if export_texts is not None:
         return write_texts(export_texts, asked, texts, library_path)
-    runs = []
-    for name in models or (None,):
-        audited, number = run_one(asked, name, weights, library_path, texts, known)
-        given.deliver(audited, number, several=len(models) > 1)
+    sources = model_sources(asked, tuple(dict.fromkeys(models)) or (None,), weights, library_path)
+    runs, stems = [], set[str]()
+    for source in sources:
+        audited, number = run_one(asked, source, library_path, texts, known)
+        stem = distinct(safe(audited.report.model), stems) if len(sources) > 1 else ""
+        given.deliver(audited, number, stem)
         runs.append(audited)
-    if len(runs) > 1:
-        given.compare(runs)
+    given.compare(runs)
     return failed(parsed, runs)
 
 
-def run_one(
-    asked: Asked,
-    name: str | None,
-    weights: Path | None,
-    library_path: Path | None,
-    queries: Sequence[str],
-    known: Any,
-) -> tuple[Audited, int | None]:
-    """Run it with one model and keep it; the run and its number, None where it cannot be kept."""
-    from vlsearch.audit.model import AuditModel
-    from vlsearch.audit.run import audit
-    from vlsearch.audit.runs import CACHE, FOLDER
-    from vlsearch.library import open_library
-
-    if asked.dataset is not None:
-        make_library(library_path)
-    with open_library(library_path) as library:
-        encoder, source = encoder_of(library, name, weights, of_library=asked.dataset is None)
-        with progress() as show:
-            model = AuditModel(encoder, library.path / FOLDER / CACHE, show)
-            audited = audit(asked, model, library, queries=queries, known=known, progress=show)
-    return audited, keep(library_path, audited, source)
-
-
-def encoder_of(
-    library: Library, name: str | None, weights: Path | None, *, of_library: bool
-) -> tuple[Any, dict[str, Any]]:
-    """The model that is asked for, and how it is loaded again: where the library's photos are asked, one that made
-    their vectors."""
-    from vlsearch.cli.options import encoder_for, load_source
-    from vlsearch.encoders.vectors_file import PREFIX, VectorsEncoder
-
-    if name is not None and name.startswith(PREFIX):
-        path = Path(name.removeprefix(PREFIX)).expanduser().absolute()
-        return VectorsEncoder(path), {"name": name, "vectors": str(path)}
-    if of_library:
-        encoder = encoder_for(library, name, weights)
-        return encoder, encoder.source
-    source = library.source_for(name, weights)
-    return load_source(source), source
-
-
-def make_library(library_path: Path | None) -> None:
-    """A dataset needs no library; its audits are kept in one all the same, which is made where there is none."""
-    from vlsearch.errors import LibraryNotFound
-    from vlsearch.library import open_library
-
-    try:
-        open_library(library_path).close()
-    except LibraryNotFound:
-        open_library(library_path, write=True, create=True).close()
-
-
-def keep(library_path: Path | None, audited: Audited, source: dict[str, Any]) -> int | None:
-    """Keep the run in the library; without the lock the result is shown all the same."""
-    from vlsearch.audit import runs
-    from vlsearch.errors import LibraryError
-    from vlsearch.library import open_library
-
-    try:
-        with open_library(library_path, write=True) as library:
-            return runs.keep(library, audited, source)
-    except LibraryError as error:
-        warn(f"this audit is not kept in the library: {error}")
-        return None
-
-
-def asked_queries(asked: Asked, library_path: Path | None) -> list[str]:
-    from vlsearch.audit.asked import LOG
-    from vlsearch.audit.tasks.lists import read_queries
+def refuse_options(ctx: click.Context) -> None:
+    """UsageError for options of a new audit before the name of a command, where they would count for nothing."""
     from vlsearch.errors import UsageError
-    from vlsearch.library import open_library
-    from vlsearch.search.log import logged_queries
 
-    if asked.queries is None:
-        return []
-    if asked.queries != LOG:
-        return read_queries(asked.queries)
-    with open_library(library_path) as library:
-        found = logged_queries(library.path)
-    if not found:
-        raise UsageError("no query is logged; `vlsearch log --on` switches the log on, --queries FILE needs none")
+    sources = {param: ctx.get_parameter_source(param.name) for param in ctx.command.params if param.name is not None}
+    for param, source in sources.items():
+        if source is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"{param.opts[0]} stands before `{ctx.invoked_subcommand}`; options go behind it")
+
+
+def check_options(kind: str, given: Sequence[str]) -> None:
+    """UsageError for an option that this kind of audit would not heed."""
+    from vlsearch.errors import UsageError
+
+    heeded = {"retrieval": given, "lists": ("--perturb",)}.get(kind, ())
+    for option in given:
+        if option not in heeded:
+            what = "queries" if kind == "lists" else "choices"
+            raise UsageError(f"{option} has no effect on an audit of {what}; leave it out")
+
+
+def distinct(stem: str, taken: set[str]) -> str:
+    """`stem`, numbered where another model's files are called so already."""
+    found = next(name for n in range(1, len(taken) + 2) if (name := stem if n == 1 else f"{stem}-{n}") not in taken)
+    taken.add(found)
     return found
-
-
-def write_texts(path: Path, asked: Asked, queries: Sequence[str], library_path: Path | None) -> int:
-    from vlsearch.audit.run import texts_needed
-    from vlsearch.audit.texts_file import export_texts
-    from vlsearch.library import open_library
-
-    with progress() as show:
-        if asked.dataset is not None:
-            texts = texts_needed(asked, None, queries=queries, progress=show)
-        else:
-            with open_library(library_path) as library:
-                texts = texts_needed(asked, library, queries=queries, progress=show)
-    export_texts(path, texts)
-    click.echo(f"{len(texts):,} texts written to {path}")
-    return 0
 
 
 def failed(conditions: Sequence[Any], runs: Sequence[Audited]) -> int:

@@ -77,13 +77,12 @@ class Outputs:
             if path is not None and path.suffix.lower() != suffix:
                 raise UsageError(f"'{path}' should end in {suffix}")
 
-    def deliver(self, audited: Audited, number: int | None, *, several: bool = False) -> None:
-        """`several`: one of several runs, whose files go by the model's name."""
-        stem = audited.report.model if several else ""
-        self.write(audited.report, audited.rows, audited.asked, number, stem)
+    def deliver(self, audited: Audited, number: int | None, stem: str = "") -> None:
+        """`stem`: what the files of one of several runs go by."""
         self.show(audited.report)
         if number is not None and not (self.as_json or self.as_markdown):
             click.echo(f"Kept as audit {number}: `vlsearch audit show {number}`, `compare`, `export`, `repeat`.")
+        self.write(audited.report, audited.rows, audited.asked, number, stem)
 
     def show(self, report: Report) -> None:
         from vlsearch.audit.report.markdown import markdown
@@ -104,21 +103,23 @@ class Outputs:
         written = []
         for path in (self.csv, self.parquet):
             if path is not None:
-                write_rows(beside(path, stem), rows)
+                write_rows(beside(path, stem), described(rows, report))
                 written.append(beside(path, stem))
         if self.save_captions is not None:
             write_rows(beside(self.save_captions, stem), captions_of(report, rows))
             written.append(beside(self.save_captions, stem))
         if self.report is not None:
-            folder = self.report / safe(stem) if stem else self.report
+            folder = self.report / stem if stem else self.report
             written.append(write_report(folder, report, rows, meta(asked, number), place_of(asked)))
         return written
 
     def compare(self, runs: Sequence[Audited]) -> None:
         """The first run with each of the others."""
         first = runs[0]
-        for other in runs[1:]:
+        for n, other in enumerate(runs[1:], 2):
             names = first.report.model, other.report.model
+            if names[0] == names[1]:
+                names = f"{names[0]} (1)", f"{names[1]} ({n})"
             tables = first.rows, other.rows
             self.show_comparison(compared(*tables, (first.report, other.report), first.asked.ks, names))
 
@@ -146,6 +147,16 @@ def console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def described(rows: pa.Table, report: Report) -> pa.Table:
+    """`rows` with what they are of as metadata, which Parquet keeps."""
+    from vlsearch.audit.report.tables import partial
+
+    told = {"model": report.model, "fingerprint": report.fingerprint, "subject": report.subject}
+    if part := partial(report):
+        told["part"] = part
+    return rows.replace_schema_metadata(told)
 
 
 def captions_of(report: Report, rows: pa.Table) -> pa.Table:
@@ -186,7 +197,7 @@ def place_of(asked: Asked) -> Callable[[str], str]:
 
 
 def beside(path: Path, stem: str) -> Path:
-    return path.with_name(f"{path.stem}-{safe(stem)}{path.suffix}") if stem else path
+    return path.with_name(f"{path.stem}-{stem}{path.suffix}") if stem else path
 
 
 def safe(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlsearch.cli.audit_outputs import Outputs, compared, console, output_options
-from vlsearch.cli.options import library_option
+from vlsearch.cli.options import library_option, load_source
 from vlsearch.cli.printing import print_json, progress
 from vlsearch.printable import printable
 
@@ -142,7 +142,7 @@ def compare_(one: str, others: tuple[str, ...], as_json: bool, as_markdown: bool
 @library_option
 def repeat(run: str, as_json: bool, library_path: Path | None) -> int:
     """Run an audit again with the same model, photos, captions and draws, and say whether the figures are the same."""
-    from vlsearch.audit.model import AuditModel
+    from vlsearch.audit.model import AuditModel, load
     from vlsearch.audit.run import audit
     from vlsearch.audit.runs import CACHE, FOLDER, run_of
     from vlsearch.errors import FingerprintMismatch
@@ -151,7 +151,7 @@ def repeat(run: str, as_json: bool, library_path: Path | None) -> int:
     with open_library(library_path) as library:
         found = run_of(library, run)
         before = found.report
-        encoder = again(found.row.source)
+        encoder = load(found.row.source, load_source)
         if encoder.fingerprint != found.row.fingerprint:
             raise FingerprintMismatch(
                 f"audit {found.row.id} was of {found.row.model} with fingerprint {found.row.fingerprint[:12]}, which "
@@ -206,13 +206,6 @@ def named(one: Run, other: Run) -> tuple[str, str]:
     return f"audit {one.row.id}", f"audit {other.row.id}"
 
 
-def again(source: dict[str, Any]) -> Any:
-    from vlsearch.cli.options import load_source
-    from vlsearch.encoders.vectors_file import VectorsEncoder
-
-    return VectorsEncoder(Path(source["vectors"])) if "vectors" in source else load_source(source)
-
-
 def difference(before: Any, after: Any) -> str:
     """The first figure that is another one."""
     for name, old in vars(before).items():
@@ -222,6 +215,8 @@ def difference(before: Any, after: Any) -> str:
         if not isinstance(old, tuple) or len(old) != len(new):
             return f"{name} was {old}, and is {new}"
         one, other = next((a, b) for a, b in zip(old, new, strict=True) if a != b)
+        if isinstance(one, str):
+            return f"{name} was '{one}', and is '{other}'"
         field = next(field for field in vars(one) if getattr(one, field) != getattr(other, field))
         what = " ".join(
             str(getattr(one, key)) for key in ("direction", "perturbation", "split", "k") if hasattr(one, key)

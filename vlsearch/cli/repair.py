@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlsearch.cli.options import library_option
-from vlsearch.cli.printing import progress
+from vlsearch.cli.printing import progress, warn
 
 if TYPE_CHECKING:
     from vlsearch.catalog.queries import ModelRow
@@ -38,4 +38,6 @@ def command(library_path: Path | None) -> int:
             "takes them when they are back",
             err=True,
         )
-    return 1 if done.lost else 0
+    for what in done.audits:
+        warn(what)
+    return 1 if done.lost or done.audits else 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vlsearch.audit.perturb import lookup, perturb, prepared
 from vlsearch.audit.report.lists import ListResult, ListsReport
 from vlsearch.audit.stats import interval
+from vlsearch.audit.tasks.wording import Known
 from vlsearch.errors import ModelError, UnreadableFile, UsageError
 
 if TYPE_CHECKING:
@@ -66,21 +67,22 @@ def audit_queries(
     fingerprint: str = "",
     truncated: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    known: Known | None = None,
     tokenizer: str = "own",
 ) -> tuple[ListsReport, pyarrow.Table]:
     """How much of what queries find changes when their words move: no captions are needed, and none say what is right.
 
     `photos` is how many there are to be found. Queries count once each; of those without a word there is nothing to
     ask. `perturbations` are of texts; "identity" always runs beside them as the control. A query that a perturbation
-    cannot change is counted and left out of its figures. Each distinct text goes to `embed_texts` once;
-    `progress(done, total)` counts them. A k that reaches all photos tells nothing: it is left out, with a line in the
-    log. Beside the report: one row a query, perturbation, seed and k.
+    cannot change is counted and left out of its figures; `known` has the forms of an earlier run. Each distinct text
+    goes to `embed_texts` once; `progress(done, total)` counts them. A k that reaches all photos tells nothing: it is
+    left out, with a line in the log. Beside the report: one row a query, perturbation, seed and k.
     Raises UsageError when there is nothing to measure, and for a perturbation that is unknown or of photos.
     """
     names, asked = _distinct(perturbations, queries)
     _check(names, asked, seeds, resamples)
     ks = _telling(ks, photos)
-    runs = _reworded(asked, names, seeds, tokenizer)
+    runs = _reworded(asked, names, seeds, tokenizer, known)
     texts = _texts(runs)
     ids = _ids(embed_texts, nearest, texts, max(ks), progress)
     place = {text: row for row, text in enumerate(texts)}
@@ -112,7 +114,7 @@ def audit_queries(
 def texts_of(queries: Sequence[str], perturbations: Sequence[str], seeds: int, tokenizer: str) -> list[str]:
     """Every distinct text that `audit_queries` embeds."""
     names, asked = _distinct(perturbations, queries)
-    return _texts(_reworded(asked, names, seeds, tokenizer))
+    return _texts(_reworded(asked, names, seeds, tokenizer, None))
 
 
 def _distinct(perturbations: Sequence[str], queries: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -197,10 +199,16 @@ def _telling(ks: Sequence[int], photos: int) -> list[int]:
     return sorted(set(ks) - set(left_out))
 
 
-def _reworded(queries: Sequence[str], names: Sequence[str], seeds: int, tokenizer: str) -> list[_Asked]:
+def _reworded(
+    queries: Sequence[str], names: Sequence[str], seeds: int, tokenizer: str, known: Known | None
+) -> list[_Asked]:
     def forms(query: str, name: str) -> tuple[str, ...]:
         chosen = lookup(name)
-        found = [perturb(query, name, seed, tokenizer) for seed in range(seeds if chosen.random else 1)]
+        seeds_of_name = range(seeds if chosen.random else 1)
+        if known is not None:
+            saved = [known.get((name, seed), {}).get(query) for seed in seeds_of_name]
+            return tuple(form[0] for form in saved if form is not None)
+        found = [perturb(query, name, seed, tokenizer) for seed in seeds_of_name]
         return tuple(form.text for form in found) if chosen.control or found[0].changed else ()
 
     # Query by query, not name by name, so that the tagger's work on one serves all.

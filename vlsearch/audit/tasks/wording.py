@@ -101,16 +101,19 @@ def known_from(path: Path) -> tuple[Known, list[str], int]:
 
 
 def known_in(table: pa.Table) -> Known:
-    """What a table with the columns SAVED holds, such as a run's rows."""
+    """What a table with the columns SAVED holds, such as a retrieval's rows; or the rows of queries, which are of those
+    that can change."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if "direction" in table.column_names:
         table = table.filter(pc.equal(table["direction"].cast(pa.string()), "text_to_image"))
+    text = table["query" if "query" in table.column_names else "text"].to_pylist()
+    changed = table["changed"].to_pylist() if "changed" in table.column_names else [True] * len(table)
+    columns = (table[name].to_pylist() for name in ("perturbation", "seed", "perturbed"))
     known: dict[tuple[str, int], dict[str, tuple[str, bool]]] = {}
-    columns = (table[name].to_pylist() for name in SAVED)
-    for name, seed, text, perturbed, changed in zip(*columns, strict=True):
-        known.setdefault((name, seed), {})[text] = perturbed, changed
+    for written, moves, name, seed, perturbed in zip(text, changed, *columns, strict=True):
+        known.setdefault((name, seed), {})[written] = perturbed, moves
     return known
 
 
