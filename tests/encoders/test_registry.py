@@ -160,7 +160,6 @@ def test_a_precision_that_nobody_knows() -> None:
         registry.load("builtin", precision="fp16")
 
 
-@pytest.mark.skipif("transformers" in sys.modules, reason="transformers is installed")
 @pytest.mark.parametrize("name", [row["name"] for row in catalogue.recommended() if "requires" in row])
 def test_a_package_that_is_missing_is_named_before_anything_is_downloaded(
     name: str, monkeypatch: pytest.MonkeyPatch
