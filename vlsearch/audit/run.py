@@ -217,7 +217,8 @@ def _choice(asked: Asked, choices: Choices, subject: Subject, model: AuditModel,
         fingerprint=model.fingerprint,
     )
     by_perturbing = choices.seeds > 0
-    return Audited(replace(asked, task="order" if by_perturbing else "choice"), report, table, own, subject.ids)
+    asked = replace(asked, task="order" if by_perturbing else "choice", perturbations=())
+    return Audited(asked, report, table, own, subject.ids)
 
 
 def _lists(

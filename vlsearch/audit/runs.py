@@ -6,7 +6,6 @@ A run is a row of the catalog, a Parquet file `audits/NAME.parquet` with a row f
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from dataclasses import dataclass
@@ -123,7 +122,6 @@ def keep(library: Library, audited: Audited, source: dict[str, Any]) -> int:
     import vlsearch
     from vlsearch.audit.report.files import write_rows
     from vlsearch.catalog import audits
-    from vlsearch.errors import VlsearchError
 
     file, report = f"{FOLDER}/{uuid.uuid4().hex[:16]}.parquet", audited.report
     written = [library.path / name for name in audits.files_of(file)]
@@ -145,11 +143,12 @@ def keep(library: Library, audited: Audited, source: dict[str, Any]) -> int:
     except BaseException as error:
         for path in written:
             path.unlink(missing_ok=True)
-        if isinstance(error, UsageError):
-            raise LibraryError(str(error)) from error
-        if not isinstance(error, VlsearchError | OSError):
+        cause = error.__cause__ if isinstance(error, UsageError) else error
+        if not isinstance(cause, OSError):
             raise
-        raise LibraryError(f"cannot write to {os.fspath(library.path)}: {error}") from error
+        raise LibraryError(
+            f"cannot write to {library.path}: {cause.strerror}; run this again once that is mended"
+        ) from error
 
 
 def drop(library: Library, run: Run) -> None:

@@ -175,11 +175,10 @@ def command(
         "--save-captions": given.save_captions,
     }
     if captions_from is not None:
-        from vlsearch.audit.perturb import lookup
         from vlsearch.audit.tasks.wording import known_from
 
         known, saved, seeds = known_from(captions_from)
-        perturbations = perturbations or tuple(name for name in saved if not lookup(name).control)
+        perturbations = perturbations or tuple(saved)
     asked = resolved(
         Asked(
             task=task,  # type: ignore[arg-type]

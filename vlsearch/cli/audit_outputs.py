@@ -152,10 +152,13 @@ def console() -> Console:
 def described(rows: pa.Table, report: Report) -> pa.Table:
     """`rows` with what they are of as metadata, which Parquet keeps."""
     from vlsearch.audit.report.tables import partial
+    from vlsearch.audit.tasks.wording import ASKED
 
     told = {"model": report.model, "fingerprint": report.fingerprint, "subject": report.subject}
     if part := partial(report):
         told["part"] = part
+    if report.task != "choice":
+        told[ASKED] = " ".join(dict.fromkeys(r.perturbation for r in report.results if not r.control))
     return rows.replace_schema_metadata(told)
 
 
@@ -165,7 +168,7 @@ def captions_of(report: Report, rows: pa.Table) -> pa.Table:
 
     if report.task != "retrieval":
         raise UsageError("--save-captions is for audits of retrieval; --parquet has the texts of the others")
-    return saved_captions(rows)
+    return described(saved_captions(rows), report)
 
 
 def meta(asked: Asked, number: int | None) -> dict[str, Any]:

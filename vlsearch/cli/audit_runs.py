@@ -48,7 +48,7 @@ def list_(as_json: bool, library_path: Path | None) -> int:
     for run in kept:
         row = about(run)
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.row.at))
-        moved = "the order" if row["task"] == "order" else ", ".join(row["settings"].get("perturbations", []))
+        moved = "word order" if row["task"] == "order" else ", ".join(row["settings"].get("perturbations", []))
         cells = (str(run.row.id), when, printable(row["model"]), printable(row["subject"]), moved)
         table.add_row(*map(Text, cells))
     console().print(table)

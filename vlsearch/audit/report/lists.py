@@ -59,8 +59,8 @@ class ListsReport:
         k = min((r.k for r in chosen), key=lambda k: (abs(k - 10), k))
         clauses = [
             f"{lookup(r.perturbation).deed} keeps {100 * r.overlap:.0f} % of the first {k} results "
-            f"({100 * r.low:.0f} to {100 * r.high:.0f} % at 95 %) and the best one "
-            f"in {100 * r.same_first:.0f} % of queries"
+            + (f"({100 * r.low:.0f} to {100 * r.high:.0f} % at 95 %) " if r.queries > 1 else "of one query ")
+            + f"and the best one in {100 * r.same_first:.0f} % of queries"
             for r in chosen
             if r.k == k
         ]

@@ -208,6 +208,8 @@ def _lists(report: ListsReport) -> Iterator[str]:
     if counts:
         same = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         yield f"Queries that cannot change: {same}; they are left out."
+    if alone := list(dict.fromkeys(r.perturbation for r in report.results if not r.control and r.queries == 1)):
+        yield f"Only one query can change under {' and '.join(alone)}, so that its figures have no interval."
     yield from _cut(report.truncated, "Queries")
     yield from _controls(r.perturbation for r in report.results if r.control)
 

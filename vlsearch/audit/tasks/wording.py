@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 SAVED = ("perturbation", "seed", "text", "perturbed", "changed")
+ASKED = b"perturbations"
+"""metadata of files of rows: what was asked for, which "sort", a control beside it, may have been or not"""
 _A_STEP = 500
 
 
@@ -77,7 +79,8 @@ def _saved(known: Known, text: str, name: str, seed: int) -> tuple[str, bool]:
 
 
 def known_from(path: Path) -> tuple[Known, list[str], int]:
-    """What a file of `--save-captions`, or of a run's rows, holds; its perturbations in order, and how many seeds.
+    """What a file of `--save-captions`, or of a run's rows, holds; the perturbations that were asked for, and how many
+    seeds. Where the file does not say it, all were but "identity".
 
     Raises UsageError and UnreadableFile.
     """
@@ -97,7 +100,9 @@ def known_from(path: Path) -> tuple[Known, list[str], int]:
             f"'{printable(str(path))}' has no column {missing[0]!r}; --save-captions writes {', '.join(SAVED)}"
         )
     known = known_in(table)
-    return known, list(dict.fromkeys(name for name, _ in known)), 1 + max((seed for _, seed in known), default=0)
+    told = (table.schema.metadata or {}).get(ASKED, b"").decode().split()
+    names = told or list(dict.fromkeys(name for name, _ in known if not lookup(name).control))
+    return known, names, 1 + max((seed for _, seed in known), default=0)
 
 
 def known_in(table: pa.Table) -> Known:
