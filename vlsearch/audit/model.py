@@ -23,6 +23,8 @@ Vectors = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 Shown = NDArray[np.uint8]
 
+DECODED = 1 << 29
+"""bytes of photos that are kept as they were decoded, for the perturbations to come"""
 BATCH = 64
 """photos that are embedded together: always as many, so that a photo's vector does not depend on how many there are"""
 
@@ -37,6 +39,7 @@ class AuditModel:
         self.name, self.fingerprint, self.dim = str(encoder.name), str(encoder.fingerprint), int(encoder.dim)
         self.file: VectorsEncoder | None = encoder if isinstance(encoder, VectorsEncoder) else None
         self._progress = progress
+        self._decoded: dict[tuple[object, str], Shown] = {}
         place = folder / self.fingerprint[:32] if folder is not None and self.fingerprint else None
         self._cache = VectorCache(None if self.file else place, self.dim)
 
@@ -83,7 +86,7 @@ class AuditModel:
         if self.file is not None:
             return self._from_file(self.file, photos, perturbation)
         vectors = np.empty((len(photos), self.dim), np.float32)
-        done = 0
+        self._progress(what, 0, len(photos))
         for start in range(0, len(photos), 8 * BATCH):
             part = photos[start : start + 8 * BATCH]
             data = [_bytes(photo.path, read) for photo in part]
@@ -98,9 +101,9 @@ class AuditModel:
                 pixels = self._pixels([(part[n], data[n], digests[n]) for n in some], perturbation, seed)
                 rows = self.encoder.embed_images(pixels)[: len(some)]
                 found[some] = self._cache.put([keys[n] for n in some], rows)
+                self._progress(what, start + some[-1] + 1, len(photos))
             vectors[start : start + len(part)] = found
-            done += len(part)
-            self._progress(what, done, len(photos))
+            self._progress(what, start + len(part), len(photos))
         return vectors
 
     def flush(self) -> None:
@@ -112,12 +115,19 @@ class AuditModel:
         from concurrent.futures import ThreadPoolExecutor
 
         from vlsearch.audit.perturb import perturb_photo
+        from vlsearch.encoders.lanes import cores
 
-        def one(photo: tuple[Photo, bytes, str]) -> Shown:
-            pixels = _decoded(photo[0], photo[1], self.encoder.preprocess)
-            return perturb_photo(pixels, perturbation, seed, photo[2])
+        def one(given: tuple[Photo, bytes, str]) -> Shown:
+            photo, data, digest = given
+            key = photo.box, digest
+            pixels = self._decoded.get(key)
+            if pixels is None:
+                pixels = _decoded(photo, data, self.encoder.preprocess)
+                if len(self._decoded) * pixels.nbytes < DECODED:
+                    self._decoded[key] = pixels
+            return perturb_photo(pixels, perturbation, seed, digest)
 
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             pixels = list(pool.map(one, photos))
         return np.stack(pixels + pixels[-1:] * (BATCH - len(pixels)))
 
