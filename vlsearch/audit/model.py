@@ -27,6 +27,8 @@ DECODED = 1 << 29
 """bytes of photos that are kept as they were decoded, for the perturbations to come"""
 BATCH = 64
 """photos that are embedded together: always as many, so that a photo's vector does not depend on how many there are"""
+TEXTS = 1024
+"""texts that are embedded before the first of them is kept"""
 
 
 class AuditModel:
@@ -51,8 +53,8 @@ class AuditModel:
         vectors, known = self._cache.find(keys)
         missing = list({keys[n]: n for n in np.flatnonzero(~known).tolist()}.values())
         many = getattr(self.encoder, "embed_many", self.encoder.embed_texts)
-        for start in range(0, len(missing), 1024):
-            part = missing[start : start + 1024]
+        for start in range(0, len(missing), TEXTS):
+            part = missing[start : start + TEXTS]
             self._cache.put([keys[n] for n in part], many([texts[n] for n in part]))
         if missing:
             left = np.flatnonzero(~known)
