@@ -69,6 +69,12 @@ def test_a_perturbed_photo_has_one_text() -> None:
     assert {shown.second for shown in least.shown} == {()}
 
 
+def test_words_that_moved_are_shown_before_parts_of_photos() -> None:
+    names = ("shuffle-patches-9", "shuffle", "identity")
+    for group in examples(retrieval(names), retrieval_rows(names)):
+        assert {shown.label.partition(",")[0] for shown in group.shown} == {"shuffle"}
+
+
 def test_choices_wrong_and_right() -> None:
     wrong, right = examples(choice(), choice_rows())
     (shown,) = wrong.shown

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vlsearch.audit.perturb import lookup
 from vlsearch.audit.perturb.words import keys, tokenise
 from vlsearch.audit.report import AuditReport, ChoiceReport, Report
 from vlsearch.audit.report.notes import told_k
@@ -60,8 +61,10 @@ def examples(report: Report, rows: pa.Table) -> list[Examples]:
 
     if isinstance(report, ChoiceReport):
         return _choices(rows)
-    controls = pa.array(sorted({r.perturbation for r in report.results if r.control}), pa.string())
-    asked = pc.invert(pc.is_in(rows["perturbation"], controls))
+    names = {r.perturbation for r in report.results if not r.control}
+    # Two texts show what moved. Of a photo's parts an example shows nothing: they come where there is nothing else.
+    told = [name for name in sorted(names) if lookup(name).kind == "text"] or sorted(names)
+    asked = pc.is_in(rows["perturbation"], pa.array(told, pa.string()))
     if isinstance(report, AuditReport):
         return _retrieval(rows, _places(pc.and_(asked, rows["changed"]), pc.equal(rows["direction"], "text_to_image")))
     k = told_k(report)

@@ -9,7 +9,7 @@ from vlsearch.audit.report import AuditReport, ChoiceReport, ListResult, ListsRe
 from vlsearch.audit.report.retrieval import points, telling_k
 from vlsearch.printable import printable
 
-CLAUSES = 3
+CLAUSES = 2
 """findings of more are summed up: nobody reads a sentence of thirteen"""
 SURE = 0.05
 CONTROLS = {
