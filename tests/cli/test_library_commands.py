@@ -176,7 +176,7 @@ def test_audit(cli: Cli, folder: Path, tmp_path: Path) -> None:
     wanted |= {"unperturbable", "ties", "chance"}
     assert all(wanted <= set(result) for result in row["results"])
     assert {result["direction"] for result in row["results"]} == {"text_to_image", "image_to_text"}
-    assert {result["perturbation"] for result in row["results"]} == {"identity", "shuffle"}
+    assert {result["perturbation"] for result in row["results"]} == {"identity", "shuffle", "sort"}
     assert cli("info", "--json").rows[0]["audits"] == 1
     table = cli("audit", "--seeds", "2", "-k", "1")
     assert table.code == 0
