@@ -181,7 +181,10 @@ def test_compare(cli: Cli, asked: dict[str, tuple[Any, ...]], captioned: Path) -
     jsonschema.validate(told, schema())
     assert (told["a"], told["b"], told["only_a"]) == ("colour", "other", 0)
     several = cli("audit", "compare", 1, 2, 3, "--json").rows
-    assert [(row["a"], row["b"]) for row in several] == [("colour", "other"), ("audit 1", "audit 3")]
+    one, other, again = "audit 1 (colour)", "audit 2 (other)", "audit 3 (colour)"
+    assert [(row["a"], row["b"]) for row in several] == [(one, other), (one, again)]
+    assert f"1 is {one}, 2 is {other}, 3 is {again}" in cli("audit", "compare", 1, 2, 3).text
+    assert "| as written | 1 |" in cli("audit", "compare", 1, 2, 3, "--markdown").text
     assert {r["k"] for r in several[1]["results"]} == {1}, "those in common"
     assert "A is colour, B is other" in cli("audit", "compare", 1, 2).text
     assert cli("audit", "compare", 1, 2, "--markdown").text.startswith("**")

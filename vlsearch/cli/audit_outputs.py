@@ -116,12 +116,26 @@ class Outputs:
     def compare(self, runs: Sequence[Audited]) -> None:
         """The first run with each of the others."""
         first = runs[0]
+        self.show_across([run.report for run in runs], [run.report.model for run in runs])
         for n, other in enumerate(runs[1:], 2):
             names = first.report.model, other.report.model
             if names[0] == names[1]:
                 names = f"{names[0]} (1)", f"{names[1]} ({n})"
             tables = first.rows, other.rows
             self.show_comparison(compared(*tables, (first.report, other.report), first.asked.ks, names))
+
+    def show_across(self, reports: Sequence[Report], names: Sequence[str]) -> None:
+        """A table of all runs, where there are more than the two that a comparison shows."""
+        from vlsearch.audit.report.across import across, print_across
+        from vlsearch.audit.report.markdown import drawn, safe
+
+        if len(reports) < 3 or self.as_json:
+            return
+        if self.as_markdown:
+            told = ", ".join(f"{n}: {safe(name)}" for n, name in enumerate(names, 1))
+            click.echo(f"{told}\n\n{drawn(across(reports))}\n")
+        else:
+            print_across(reports, names, console())
 
     def show_comparison(self, comparison: Comparison) -> None:
         from vlsearch.audit.report.versus import markdown, print_comparison
@@ -158,7 +172,7 @@ def described(rows: pa.Table, report: Report) -> pa.Table:
     if part := partial(report):
         told["part"] = part
     if report.task != "choice":
-        told[ASKED] = " ".join(dict.fromkeys(r.perturbation for r in report.results if not r.control))
+        told[ASKED.decode()] = " ".join(dict.fromkeys(r.perturbation for r in report.results if not r.control))
     return rows.replace_schema_metadata(told)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,17 +123,19 @@ def compare_(one: str, others: tuple[str, ...], as_json: bool, as_markdown: bool
     outputs = Outputs(as_json=as_json, as_markdown=as_markdown)
     outputs.check()
     with open_library(library_path) as library:
-        first = run_of(library, one)
-        for number in others:
-            other = run_of(library, number)
+        first, *more = (run_of(library, number) for number in (one, *others))
+        for other in more:
             tasks = first.report.task, other.report.task
             if tasks[0] != tasks[1]:
                 raise UsageError(f"audit {first.row.id} is one of {tasks[0]}, audit {other.row.id} of {tasks[1]}")
+        names = names_of([first, *more])
+        outputs.show_across([first.report, *(other.report for other in more)], names)
+        for other, name in zip(more, names[1:], strict=True):
             ks = [k for k in first.asked.ks if k in other.asked.ks]
             if not ks:
                 raise UsageError(f"audits {first.row.id} and {other.row.id} have no k in common")
             reports = first.report, other.report
-            outputs.show_comparison(compared(first.rows(), other.rows(), reports, ks, named(first, other)))
+            outputs.show_comparison(compared(first.rows(), other.rows(), reports, ks, (names[0], name)))
     return 0
 
 
@@ -199,11 +202,10 @@ def about(run: Run) -> dict[str, Any]:
     }
 
 
-def named(one: Run, other: Run) -> tuple[str, str]:
-    """By their models, and by their numbers where it is the same one."""
-    if one.row.model != other.row.model:
-        return one.row.model, other.row.model
-    return f"audit {one.row.id}", f"audit {other.row.id}"
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """By their models, and by their numbers where one is there twice."""
+    models = [run.row.model for run in runs]
+    return models if len(set(models)) == len(models) else [f"audit {run.row.id} ({run.row.model})" for run in runs]
 
 
 def difference(before: Any, after: Any) -> str:
