@@ -69,13 +69,15 @@ def test_a_file_of_vectors_is_of_all_photos(library: Library, tmp_path: Path) ->
     assert (of_library(library, of_file).vectors(library, of_file) == np.eye(4, 5)).all()
 
 
-def test_photos_of_an_earlier_audit(library: Library, folder: Path, take: Callable[..., Any]) -> None:
+def test_photos_of_an_earlier_audit(
+    library: Library, folder: Path, take: Callable[..., Any], photos: Callable[..., Path]
+) -> None:
     before = of_library(library, model())
     assert before.ids is not None
     pixels = before.embed(model())
     earlier = Captioned("library", before.captioned.photos, ("as it was",), np.array([1]))
     (folder / "00001.jpg").rename(folder / "moved.jpg")
-    take(folder)
+    take(folder, photos(2, "more", seed=5))
     again = of_library(library, model(), (earlier, before.ids))
     assert again.captioned is earlier
     assert (again.embed(model()) == pixels).all(), "read where they are now"

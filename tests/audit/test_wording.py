@@ -49,7 +49,7 @@ def test_saved_captions_are_each_there_once(saved: Path) -> None:
     table = pq.read_table(saved)
     assert table.column_names == list(SAVED)
     assert len(table) == (len(TEXTS) - 1) * (2 + 2 + 1 + 2), "of two captions that are the same, one"
-    assert not table.schema.metadata or ASKED not in table.schema.metadata
+    assert not table.schema.metadata or ASKED.encode() not in table.schema.metadata
 
 
 def test_what_was_saved_is_taken_and_not_perturbed_again(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,7 @@ def described(rows: pa.Table, report: Report) -> pa.Table:
     if part := partial(report):
         told["part"] = part
     if report.task != "choice":
-        told[ASKED.decode()] = " ".join(dict.fromkeys(r.perturbation for r in report.results if not r.control))
+        told[ASKED] = " ".join(dict.fromkeys(r.perturbation for r in report.results if not r.control))
     return rows.replace_schema_metadata(told)
 
 

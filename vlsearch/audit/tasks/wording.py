@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 SAVED = ("perturbation", "seed", "text", "perturbed", "changed")
-ASKED = b"perturbations"
+ASKED = "perturbations"
 """metadata of files of rows: what was asked for, which "sort", a control beside it, may have been or not"""
 _A_STEP = 500
 
@@ -100,7 +100,7 @@ def known_from(path: Path) -> tuple[Known, list[str], int]:
             f"'{printable(str(path))}' has no column {missing[0]!r}; --save-captions writes {', '.join(SAVED)}"
         )
     known = known_in(table)
-    told = (table.schema.metadata or {}).get(ASKED, b"").decode().split()
+    told = (table.schema.metadata or {}).get(ASKED.encode(), b"").decode().split()
     names = told or list(dict.fromkeys(name for name, _ in known if not lookup(name).control))
     return known, names, 1 + max((seed for _, seed in known), default=0)
 
