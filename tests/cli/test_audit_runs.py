@@ -35,7 +35,8 @@ SHUFFLED = ("audit", "--perturb", "shuffle", "--perturb", "swap", "--seeds", "2"
 def asked(captioned: Path, records: Records, tmp_path: Path) -> dict[str, tuple[Any, ...]]:
     """A call for each kind of audit."""
     (tmp_path / "q.txt").write_text("a dog by a cat\ntwo red cars\nsea\n")
-    items = [{"image": f"{n:05d}.jpg", "true": "a dog by a cat", "false": f"{n} cats by a dog"} for n in range(6)]
+    # What the blind control takes for true depends on the captions of the library.
+    items = [{"image": f"{n:05d}.jpg", "true": f"a {w}", "false": "of them"} for n, w in enumerate("uvwxyz")]
     texts = [{"image": f"{n:05d}.jpg", "captions": [f"a dog sits by {n} cats", " "]} for n in range(6)]
     own = ("--images", captioned, "--model", "colour")
     return {
@@ -74,7 +75,7 @@ def test_repeated_after_the_library_grew(
     assert (done.code, done.err) == (0, "")
     assert done.text == "audit 1 again: the same figures to the last digit\n"
     assert again.rows == [before]
-    if kind in ("retrieval", "order", "lists"):
+    if kind in ("retrieval", "order", "lists", "choice"):
         assert cli(*asked[kind], "--json").rows != [before], "but a new audit is of what there is now"
 
 

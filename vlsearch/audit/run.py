@@ -83,11 +83,15 @@ def audit(
 
 
 def resolved(asked: Asked) -> Asked:
-    """With all perturbations by their names, those of saved captions among them. UsageError for unknown ones."""
+    """With all perturbations by their names. UsageError for unknown ones, and for what does not go together."""
     names = tuple(expand(asked.perturbations))
+    if asked.dataset is None and (asked.data or asked.images or asked.available):
+        raise UsageError("--data, --images and --available are of a dataset; name it with --dataset")
     if asked.queries is not None:
         if asked.dataset is not None or asked.task == "order":
-            raise UsageError("an audit of queries needs no captions and no dataset; leave out --dataset and --task")
+            raise UsageError(
+                "--queries and --query-log need no captions and no dataset; leave out --dataset and --task"
+            )
         if ALL in asked.perturbations:
             names = tuple(name for name in names if lookup(name).kind == "text")
         return replace(asked, task="lists", perturbations=names)

@@ -45,7 +45,7 @@ class Group(click.Group):
     help="What moves; `all` for all of them. [default: shuffle]",
 )
 @click.option("-k", "ks", type=click.IntRange(min=1), multiple=True, default=(1, 5, 10), show_default=True)
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Perturb so many times.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Perturb so many times.")
 @click.option(
     "--task",
     type=click.Choice(["retrieval", "order"]),
