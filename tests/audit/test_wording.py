@@ -14,7 +14,7 @@ from tests.audit.test_retrieval import embed
 from vlsearch.audit.perturb import PERTURBATIONS, perturb
 from vlsearch.audit.tasks import wording
 from vlsearch.audit.tasks.retrieval import audit_retrieval
-from vlsearch.audit.tasks.wording import ASKED, SAVED, as_written, known_from, known_in, reworded, saved_captions
+from vlsearch.audit.tasks.wording import ASKED, SAVED, SEEDS, as_written, known_from, known_in, reworded, saved_captions
 from vlsearch.errors import UnreadableFile, UsageError
 
 TEXTS = ["a dog near a beach", "two cats, one sofa", "boat", "a red car", "a dog near a beach"]
@@ -64,9 +64,9 @@ def test_what_was_saved_is_taken_and_not_perturbed_again(saved: Path, monkeypatc
 
 
 def test_a_file_says_what_was_asked_for(saved: Path) -> None:
-    table = pq.read_table(saved).replace_schema_metadata({ASKED: "swap reverse"})
+    table = pq.read_table(saved).replace_schema_metadata({ASKED: "swap reverse", SEEDS: "7"})
     pq.write_table(table, saved)
-    assert known_from(saved)[1] == ["swap", "reverse"]
+    assert known_from(saved)[1:] == (["swap", "reverse"], 7)
 
 
 def test_rows_of_a_run_are_as_good_as_saved_captions(saved: Path) -> None:

@@ -119,6 +119,7 @@ def test_an_audit_beside_a_writer_is_shown_and_not_kept(cli: Cli) -> None:
         (["--model", "vectors:nowhere.npz"], ["nowhere.npz"]),
         (["--model", "ViT-B-32/openai"], ["ViT-B-32/openai"]),
         (["--csv", "rows.txt"], ["rows.txt", ".csv"]),
+        (["--report", "/dev/null"], ["/dev/null", "--report"]),
         (["--json", "--markdown"], ["--json", "--markdown"]),
         (["--queries", "q", "--query-log"], ["--queries", "--query-log"]),
         (["--queries", "nowhere.txt"], ["nowhere.txt"]),
@@ -417,13 +418,17 @@ def test_a_part_of_a_dataset_is_said_in_every_output(
 
 
 @pytest.mark.usefixtures("captioned")
-def test_saved_captions_are_replayed(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("names", [("shuffle", "swap"), ("reverse",), ("sort", "shuffle-rows-4"), ("identity",)])
+def test_saved_captions_are_replayed(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
     saved = tmp_path / "captions.parquet"
-    first = cli("audit", "--perturb", "shuffle", "--perturb", "swap", "--seeds", 2, "--save-captions", saved, "--json")
+    options = [option for name in names for option in ("--perturb", name)]
+    first = cli("audit", *options, "--seeds", 3, "--save-captions", saved, "--json")
     assert first.code == 0
     monkeypatch.setattr("vlsearch.audit.tasks.wording.perturb", lambda *_: pytest.fail("perturbed again"))
     assert cli("audit", "--captions-from", saved, "--json").rows == first.rows
-    refused(cli("audit", "--captions-from", saved, "--perturb", "reverse"), "none for reverse")
+    refused(cli("audit", "--captions-from", saved, "--perturb", "shuffle-rest"), "none for shuffle-rest")
     saved.write_bytes(saved.read_bytes()[:-100])
     refused(cli("audit", "--captions-from", saved), "captions.parquet", code=1)
 

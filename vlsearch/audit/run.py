@@ -159,6 +159,8 @@ def _beside(choices: Choices, asked: Asked, library: Library | None, replay: Rep
     if library is None:
         return Subject(Captioned(choices.name, (), (), np.empty(0, np.int64)), reader(asked))
     captioned, ids = captions_of(library)
+    # What has no caption need not be kept with the run.
+    captioned, ids = captions_of(library, ids[np.unique(captioned.owner)])
     return Subject(captioned, reader(asked), ids)
 
 

@@ -178,7 +178,7 @@ def command(
         from vlsearch.audit.tasks.wording import known_from
 
         known, saved, seeds = known_from(captions_from)
-        perturbations = perturbations or tuple(saved)
+        perturbations = perturbations or tuple(saved) or ("identity",)
     asked = resolved(
         Asked(
             task=task,  # type: ignore[arg-type]

@@ -73,6 +73,8 @@ class Outputs:
 
         if self.as_json and self.as_markdown:
             raise UsageError("--json and --markdown exclude one another")
+        if self.report is not None and self.report.exists() and not self.report.is_dir():
+            raise UsageError(f"'{self.report}' is a file; --report takes a folder")
         for path, suffix in ((self.csv, ".csv"), (self.parquet, ".parquet"), (self.save_captions, ".parquet")):
             if path is not None and path.suffix.lower() != suffix:
                 raise UsageError(f"'{path}' should end in {suffix}")
@@ -166,13 +168,14 @@ def console() -> Console:
 def described(rows: pa.Table, report: Report) -> pa.Table:
     """`rows` with what they are of as metadata, which Parquet keeps."""
     from vlsearch.audit.report.tables import partial
-    from vlsearch.audit.tasks.wording import ASKED
+    from vlsearch.audit.tasks.wording import ASKED, SEEDS
 
     told = {"model": report.model, "fingerprint": report.fingerprint, "subject": report.subject}
     if part := partial(report):
         told["part"] = part
     if report.task != "choice":
         told[ASKED] = " ".join(dict.fromkeys(r.perturbation for r in report.results if not r.control))
+        told[SEEDS] = str(report.seeds)
     return rows.replace_schema_metadata(told)
 
 

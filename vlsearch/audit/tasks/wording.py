@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 SAVED = ("perturbation", "seed", "text", "perturbed", "changed")
-ASKED = "perturbations"
-"""metadata of files of rows: what was asked for, which "sort", a control beside it, may have been or not"""
+ASKED, SEEDS = "perturbations", "seeds"
+"""metadata of files of rows: what was asked for; rows do not tell whether "sort" was, or ran beside it as a control"""
 _A_STEP = 500
 
 
@@ -100,9 +100,11 @@ def known_from(path: Path) -> tuple[Known, list[str], int]:
             f"'{printable(str(path))}' has no column {missing[0]!r}; --save-captions writes {', '.join(SAVED)}"
         )
     known = known_in(table)
-    told = (table.schema.metadata or {}).get(ASKED.encode(), b"").decode().split()
-    names = told or list(dict.fromkeys(name for name, _ in known if not lookup(name).control))
-    return known, names, 1 + max((seed for _, seed in known), default=0)
+    told = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    if ASKED in told and told.get(SEEDS, "").isdecimal():
+        return known, told[ASKED].split(), int(told[SEEDS])
+    names = dict.fromkeys(name for name, _ in known if not lookup(name).control)
+    return known, list(names), 1 + max((seed for _, seed in known), default=0)
 
 
 def known_in(table: pa.Table) -> Known:
