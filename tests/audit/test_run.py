@@ -13,11 +13,13 @@ import pytest
 
 from tests.audit.test_model import Counting, one_thread
 from tests.conftest import ColourEncoder
+from vlsearch.api import open_library
 from vlsearch.audit import model as model_module
 from vlsearch.audit.asked import Asked
 from vlsearch.audit.model import AuditModel
 from vlsearch.audit.report import AuditReport, Report
 from vlsearch.audit.run import audit, resolved, texts_needed
+from vlsearch.audit.subject import captions_of
 from vlsearch.catalog import queries
 from vlsearch.encoders import registry, text_pieces
 from vlsearch.errors import UnreadableFile, UsageError
@@ -158,3 +160,21 @@ def test_a_photo_that_has_gone_since(own: Library, tmp_path: Path) -> None:
     asked = replace(ASKED[0], perturbations=("shuffle-rows-4",))
     with pytest.raises(UnreadableFile, match="No such file"):
         audit(asked, AuditModel(ColourEncoder(), None), own)
+
+
+def test_from_python(own: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any model audits a dataset, a file of vectors the library's own captions too."""
+    monkeypatch.setattr("vlsearch.encoders.registry.load_source", lambda source, *_: ColourEncoder(source["name"]))
+    rows = [{"image": f"0000{n}.jpg", "captions": [text]} for n, text in enumerate(TEXTS)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    library = open_library(own.path)
+    of_dataset = library.audit(dataset=str(tmp_path / "own.jsonl"), images=tmp_path / "photos", model="another")
+    assert (of_dataset.model, of_dataset.subject) == ("another", "own.jsonl")
+    keys = [*captions_of(own)[0].photos, *texts_needed(Asked(), own)]
+    np.savez(tmp_path / "v.npz", key=keys, vector=np.random.default_rng(0).normal(size=(len(keys), 4)))
+    assert library.audit(model=f"vectors:{tmp_path / 'v.npz'}").model == "vectors:v.npz"
+    same = audit(Asked(), AuditModel(ColourEncoder(), None), own).report
+    assert library.audit() == library.audit(model=ColourEncoder()) == same
+    with pytest.raises(UsageError, match="no vectors of model another"):
+        library.audit(model="another")
+    assert library.info()["audits"] == 0, "none is kept"

@@ -268,6 +268,19 @@ def test_a_dataset_cut_in_half(cli: Cli, photos: Photos, records: Records) -> No
     refused(done, "own.json", code=1)
 
 
+def test_a_folder_of_a_datasets_name(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "coco").mkdir()
+    monkeypatch.chdir(tmp_path)
+    refused(cli("audit", "--dataset", "coco", "--model", "colour"), "coco needs its files")
+    refused(cli("audit", "--dataset", "coco", "--data", "coco", "--model", "colour"), "no file of coco is in")
+
+
+def test_a_choice_is_one_already(cli: Cli, photos: Photos, records: Records) -> None:
+    data = records({"image": "00000.jpg", "true": "a dog by a cat", "false": "a cat by a dog"})
+    done = cli("audit", "--dataset", data, "--images", photos(1), "--model", "colour", "--task", "order")
+    refused(done, "own.jsonl is a choice as it is; leave out --task order")
+
+
 def test_photos_of_a_dataset_that_are_not_there(cli: Cli, photos: Photos, records: Records) -> None:
     folder = photos(4)
     rows = [{"image": f"{n:05d}.jpg", "true": "a dog by a cat", "false": "a cat by a dog"} for n in range(6)]

@@ -143,6 +143,8 @@ def _material(
     else:
         dataset = dataset_of(asked, names_only=model.file is not None)
         if isinstance(dataset, Choices):
+            if asked.task == "order":
+                raise UsageError(f"{dataset.name} is a choice as it is; leave out --task order")
             return dataset, _beside(dataset, asked, library, replay)
         subject = Subject(dataset, reader(asked))
     if replay is not None and replay.choices is not None:

@@ -168,7 +168,7 @@ def command(
     given = Outputs(**outputs)
     given.check()
     known = None
-    only_retrieval = {
+    not_for_all = {
         "--perturb": perturbations,
         "--through-index": through_index,
         "--captions-from": captions_from,
@@ -196,10 +196,10 @@ def command(
         )
     )
     parsed = [parse(condition) for condition in conditions]
-    if parsed or any(only_retrieval.values()):
+    if parsed or any(not_for_all.values()):
         kind, choices = expected(asked)
         check_names(parsed, kind, perturbations=asked.perturbations, ks=asked.ks, choices=choices)
-        check_options(kind, [option for option, value in only_retrieval.items() if value])
+        check_options(kind, [option for option, value in not_for_all.items() if value])
 
     texts = asked_queries(asked, library_path)
     if export_texts is not None:
@@ -272,5 +272,7 @@ def expected(asked: Asked) -> tuple[Literal["retrieval", "choice", "lists"], Cho
 
 def absolute(dataset: str) -> str:
     """A published name as it is, a file by its whole path, so that the audit can be repeated from elsewhere."""
+    from vlsearch.audit.datasets import PUBLISHED
+
     path = Path(dataset)
-    return str(path.absolute()) if path.exists() else dataset
+    return str(path.absolute()) if dataset not in PUBLISHED and path.exists() else dataset
