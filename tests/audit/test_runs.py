@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,31 @@ def test_a_catalog_that_fails_leaves_nothing(
     library: Library, audited: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> int:
-        raise KeyboardInterrupt
+        raise LibraryDamaged("the catalog is damaged")
 
     monkeypatch.setattr(audits, "add_run", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(LibraryDamaged):
         keep(library, audited, SOURCE)
     assert (files(library), runs(library)) == ([], [])
+
+
+def test_an_interrupt_once_all_is_committed(
+    library: Library, audited: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = Library.transaction
+
+    @contextmanager
+    def interrupted(self: Library) -> Iterator[Any]:
+        with transaction(self) as c:
+            yield c
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as now:
+        now.setattr(Library, "transaction", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            keep(library, audited, SOURCE)
+    assert run_of(library, "last").rows().equals(audited.rows)
+    assert verify(library) == []
 
 
 def test_what_a_kill_leaves_is_swept(library: Library, audited: Audited) -> None:

@@ -140,7 +140,7 @@ def keep(library: Library, audited: Audited, source: dict[str, Any]) -> int:
                 report=report.to_dict(),
                 file=file,
             )
-    except BaseException as error:
+    except Exception as error:  # an interrupt may come once the row is committed: files without one are swept
         for path in written:
             path.unlink(missing_ok=True)
         cause = error.__cause__ if isinstance(error, UsageError) else error
