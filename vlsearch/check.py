@@ -30,10 +30,11 @@ COMPARED = 8192  # vectors of an index beside those of its shards at a time
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong; with `shard` when that shard has to go."""
+    """One thing that is wrong; with `shard` when that shard has to go; `lost` when nothing can bring it back."""
 
     what: str
     shard: ShardRow | None = None
+    lost: bool = False
 
 
 def verify(library: Library, progress: Progress = lambda *_: None) -> list[Problem]:
@@ -94,7 +95,7 @@ def audit_problems(library: Library) -> Iterator[Problem]:
                 run.rows()
                 run.gallery()
         except LibraryDamaged as error:
-            yield Problem(str(error))
+            yield Problem(str(error), lost=True)
 
 
 def shard_problems(library: Library, shard: ShardRow, stored: dict[int, np.ndarray]) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ def _beside(file: Path) -> Path:
 def test_a_full_disk_costs_the_cache_and_not_the_audit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    full = OSError("12 requested and 0 written")  # as numpy raises it
 
     def fail(_descriptor: int) -> None:
         raise full
@@ -125,7 +125,7 @@ def test_a_full_disk_costs_the_cache_and_not_the_audit(
     one.flush()
     assert one.find(keys(3))[1].all()
     assert [record.message for record in caplog.records] == [
-        f"cannot write to {tmp_path}: {full.strerror}; vectors are not kept for the next audit"
+        f"cannot write to {tmp_path}: {full}; vectors are not kept for the next audit"
     ]
     assert not list(tmp_path.iterdir())
 

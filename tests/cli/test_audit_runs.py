@@ -246,6 +246,7 @@ def test_files_that_are_damaged(cli: Cli, tmp_path: Path, which: str, damage: st
     verified = cli("verify", "--json")
     assert verified.code == 1
     assert ["the rows of audit 1 cannot be read" in problem for problem in verified.rows[0]["problems"]] == [True]
+    assert "vlsearch repair" not in cli("verify").text
     repaired = cli("repair")
     assert repaired.code == 1
     assert "the rows of audit 1 cannot be read" in repaired.err

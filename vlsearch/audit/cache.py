@@ -108,7 +108,8 @@ class VectorCache:
         except OSError as error:
             # A full disk costs embedding these once more, not the audit.
             self.folder = None
-            log.warning("cannot write to %s: %s; vectors are not kept for the next audit", folder, error.strerror)
+            reason = error.strerror or error
+            log.warning("cannot write to %s: %s; vectors are not kept for the next audit", folder, reason)
 
 
 def _vectors_beside(keys: Path) -> Path:

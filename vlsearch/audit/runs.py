@@ -147,7 +147,7 @@ def keep(library: Library, audited: Audited, source: dict[str, Any]) -> int:
         if not isinstance(cause, OSError):
             raise
         raise LibraryError(
-            f"cannot write to {library.path}: {cause.strerror}; run this again once that is mended"
+            f"cannot write to {library.path}: {cause.strerror or cause}; run this again once that is mended"
         ) from error
 
 

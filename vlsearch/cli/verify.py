@@ -20,11 +20,14 @@ def command(as_json: bool, library_path: Path | None) -> int:
     from vlsearch.library import open_library
 
     with open_library(library_path) as library, progress() as show:
-        problems = [problem.what for problem in verify(library, show)]
+        problems = verify(library, show)
     if as_json:
-        print_json({"clean": not problems, "problems": problems})
+        print_json({"clean": not problems, "problems": [problem.what for problem in problems]})
     else:
         for problem in problems:
-            click.echo(printable(problem))
-        click.echo("`vlsearch repair` mends this" if problems else f"{library.path} is clean")
+            click.echo(printable(problem.what))
+        if not problems:
+            click.echo(f"{library.path} is clean")
+        elif not all(problem.lost for problem in problems):
+            click.echo("`vlsearch repair` mends this")
     return 1 if problems else 0
