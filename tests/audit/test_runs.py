@@ -133,7 +133,7 @@ def test_what_a_kill_leaves_is_swept(library: Library, audited: Audited) -> None
     with open_library(library.path) as reading:
         assert len(files(reading)) == 6, "readers delete nothing"
     with open_library(library.path, write=True) as writing:
-        assert files(writing) == [*kept, "audits/cache/of a model/0.npy"]
+        assert files(writing) == sorted([*kept, "audits/cache/of a model/0.npy"])
 
 
 def test_verify_looks_at_the_files(library: Library, audited: Audited) -> None:
