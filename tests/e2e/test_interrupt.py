@@ -15,7 +15,8 @@ from pathlib import Path
 from vlsearch.check import verify
 from vlsearch.library import open_library
 
-PHOTOS = 600
+PHOTOS = 3000
+"""more than are committed at a time on a fast machine"""
 
 
 def committed(library: Path) -> int:
