@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from vlsearch.check import verify
 from vlsearch.library import open_library
 
@@ -27,6 +29,7 @@ def committed(library: Path) -> int:
         return 0
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c(photos: Callable[..., Path], tmp_path: Path) -> None:
     folder, library = photos(PHOTOS), tmp_path / "library"
     command = [sys.executable, "-m", "vlsearch", "ingest", str(folder), "--model", "builtin", "--json"]
