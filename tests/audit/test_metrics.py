@@ -100,6 +100,23 @@ def test_one_text_of_several_photos_is_right_for_each_of_them(
     assert [pairs(found[0]), pairs(found[1])] == wanted
 
 
+def test_own_photos_of_a_text_are_no_rivals_among_few_doubtful_scores() -> None:
+    """Scores of which next to none are alike, so that blocks are told by their error bound."""
+    rng = np.random.default_rng(6)
+    xb = unit(rng.standard_normal((60, 64)))
+    same, owner = np.arange(400) // 2, rng.integers(0, 60, 400)
+    xt = unit(rng.standard_normal((200, 64)))[same]
+    scores = xt.astype(np.float64) @ xb.T.astype(np.float64)
+    right = np.zeros(scores.shape, bool)
+    for text in range(200):
+        right[np.ix_(same == text, owner[same == text])] = True
+    (found, back) = metrics.ranks(xt, xb, owner, same)
+    for ranks, table, own in ((found, scores, right), (back, scores.T, right.T)):
+        limit = np.where(own, table, -np.inf).max(axis=1, keepdims=True)
+        assert ranks.rank.tolist() == (1 + ((table >= limit) & ~own).sum(axis=1)).tolist()
+        assert not ranks.ties.any()
+
+
 def test_scores_that_float32_cannot_tell_apart_are_ranked_exactly() -> None:
     """Two photos differ in one coordinate, by the least that float16 can say: less than 512 products may be off."""
     rng = np.random.default_rng(5)

@@ -188,3 +188,10 @@ def test_many_perturbations_of_queries_are_summed_up() -> None:
     assert headline(lists(tuple(PERTURBATIONS))).startswith(
         "Of the first 10 results stay 80.0 % (70.0 to 90.0 % at 95 %)"
     )
+
+
+@pytest.mark.parametrize(("blind", "seen"), [(0.5, "more than"), (0.6, "no more for certain than"), (0.8, "less than")])
+def test_a_choice_is_told_beside_a_blind_one(blind: float, seen: str) -> None:
+    told = choice()
+    finding = replace(told, results=(replace(told.results[0], blind=blind),)).finding()
+    assert f"and {seen} a model that never sees the photo ({100 * blind:.1f} %)." in finding

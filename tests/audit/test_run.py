@@ -15,7 +15,7 @@ from tests.audit.test_model import Counting, one_thread
 from tests.conftest import ColourEncoder
 from vlsearch.api import open_library
 from vlsearch.audit import model as model_module
-from vlsearch.audit.asked import Asked
+from vlsearch.audit.asked import LOG, Asked
 from vlsearch.audit.model import AuditModel
 from vlsearch.audit.report import AuditReport, Report
 from vlsearch.audit.run import audit, resolved, texts_needed
@@ -125,6 +125,14 @@ def test_photos_of_the_library_are_not_embedded_again(own: Library) -> None:
     encoder = ColourEncoder()
     audit(Asked(), AuditModel(encoder, None), own)
     assert encoder.embedded == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "subject"), [("folder/q.txt", "q.txt"), ("", "queries"), ("-", "standard input"), (LOG, LOG)]
+)
+def test_it_is_said_where_queries_are_from(own: Library, asked: str, subject: str) -> None:
+    report = audit(Asked(queries=asked, seeds=1, ks=(2,)), AuditModel(Counting(), None), own, queries=QUERIES).report
+    assert report.subject == subject
 
 
 def test_resolved() -> None:

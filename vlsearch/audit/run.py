@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 
+_ASKED_IN = {"": "queries", "-": "standard input", LOG: LOG}
+"""where queries are from that are in no file"""
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -253,7 +256,7 @@ def _lists(
         seeds=asked.seeds,
         ks=asked.ks,
         photos=len(subject.ids),
-        subject=LOG if asked.queries == LOG else Path(asked.queries or "").name,
+        subject=_ASKED_IN.get(asked.queries or "") or Path(asked.queries or "").name,
         model=model.name,
         fingerprint=model.fingerprint,
         truncated=int(np.sum(model.is_cut(queries))),

@@ -90,7 +90,7 @@ def _clause(r: ChoiceResult) -> str:
         against = f"not to be told from guessing ({_percent(r.chance)})"
     if r.blind is None:
         return f"{figure}, {against}"
-    seen = "more" if r.low > r.blind else "no more for certain"
+    seen = "more" if r.low > r.blind else "less" if r.high < r.blind else "no more for certain"
     return f"{figure}, {against}, and {seen} than a model that never sees the photo ({_percent(r.blind)})"
 
 
