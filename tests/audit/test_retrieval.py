@@ -246,3 +246,16 @@ def test_texts_vectors_that_cannot_be_scored(broken: Callable[[Sequence[str]], V
 def test_photos_vectors_that_cannot_be_scored() -> None:
     with pytest.raises(LibraryDamaged, match="vlsearch verify"):
         audit(embed, np.where(XB[3, 3] == XB, np.nan, XB), TEXTS, OWNER, perturbations=["shuffle"])
+
+
+def test_an_index_that_finds_nothing_loses_everything() -> None:
+    """-1 is no photo, whichever number of a text and a photo it could be mistaken for."""
+    texts, owner = ["a dog near a boat", "a fox near a road", "a hen near a roof"], np.array([2, 0, 1])
+    xb = embed(texts)[np.argsort(owner)]
+    options: dict[str, object] = {"perturbations": ["shuffle"], "seeds": 1, "ks": [1, 2], "resamples": 10}
+    for nearest, through in (
+        (lambda xq, k: np.full((len(xq), k), -1), 0.0),
+        (lambda xq, k: np.argsort(-(xq @ xb.T), axis=1)[:, :k], 1.0),
+    ):
+        report = audit(embed, xb, texts, owner, nearest=nearest, **options)
+        assert [(loss.exact, loss.through, loss.loss) for loss in report.index] == [(1.0, through, 1.0 - through)] * 2
