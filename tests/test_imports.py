@@ -21,6 +21,7 @@ LAYERS = (
     {"cli"},
     {"api", "daemon"},
     {"check"},
+    {"train"},
     {"audit", "ingest", "search"},
     {"optimize"},
     {"library"},
