@@ -86,8 +86,9 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_open_clip_alone_loads_what_was_saved(arch: str, tmp_path: Path) -> None:
     model = trained(arch)
     file = save_model(model, config_of(model, {"name": arch}), tmp_path / "out")
-    again = open_clip.create_model(f"local-dir:{tmp_path / 'out'}").eval()
-    assert same(model, again)
+    again, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'out'}")
+    assert same(model, again.eval())
+    assert preprocess.transforms[0].size == 32
     assert preprocess_of(again) == preprocess_of(model)
     assert sorted(path.name for path in file.parent.iterdir()) == ["open_clip_config.json", file.name]
     assert file.stat().st_mode & 0o777 == (file.parent / "open_clip_config.json").stat().st_mode & 0o777
