@@ -28,7 +28,7 @@ def swap(caption: Parsed, draw: Draw) -> list[str] | None:
     left, right = sorted((one, others[second % len(others)]))
     # A determiner lends its capital to the new first word; a noun may be a name and keeps it.
     lends = caption.tags[left.start] not in NOUNS
-    return _exchange(caption.tokens, range(left.start, left.end), range(right.start, right.end), lends)
+    return exchange(caption.tokens, range(left.start, left.end), range(right.start, right.end), lends)
 
 
 def swap_adjectives(caption: Parsed, draw: Draw) -> list[str] | None:
@@ -47,7 +47,7 @@ def swap_adjectives(caption: Parsed, draw: Draw) -> list[str] | None:
     if not pairs:
         return None
     i, j = pairs[draw(1)[0] % len(pairs)]
-    return _exchange(caption.tokens, range(i, i + 1), range(j, j + 1), lends=True)
+    return exchange(caption.tokens, range(i, i + 1), range(j, j + 1), lends=True)
 
 
 def swap_adjacent(caption: Parsed, draw: Draw) -> list[str] | None:
@@ -62,7 +62,7 @@ def swap_adjacent(caption: Parsed, draw: Draw) -> list[str] | None:
     return tokens
 
 
-def _exchange(tokens: Sequence[str], left: range, right: range, lends: bool) -> list[str]:
+def exchange(tokens: Sequence[str], left: range, right: range, lends: bool) -> list[str]:
     """The tokens with those of `left` and `right` exchanged, punctuation left where it is. With `lends`, a capital at
     the very beginning stays there too; else the new first word gets one and the old keeps its own."""
     a, b = list(tokens[left.start : left.stop]), list(tokens[right.start : right.stop])
