@@ -108,7 +108,7 @@ def pair_loss(xi: Tensor, xt: Tensor) -> Tensor:
 
 def towers(*layers: nn.Module) -> tuple[nn.ModuleList, list[tuple[Callable[[Tensor], Tensor], Tensor]]]:
     torch.manual_seed(2)
-    model = nn.ModuleList([Counted(nn.Linear(6, 8), *layers), Counted(nn.Linear(6, 8))]).train()
+    model = nn.ModuleList([Counted(nn.Linear(6, 8), *copy.deepcopy(layers)) for _ in range(2)]).train()
     return model, [(model[0], torch.randn(10, 6)), (model[1], torch.randn(10, 6))]
 
 
