@@ -124,11 +124,14 @@ class Library:
 
     def model(self, name: str | None = None) -> ModelRow:
         """The model called `name`, by default the first that was used here. UsageError when there is none."""
+        from vlsearch.encoders.names import shown_name, source_of
+
         found = self.models()
         if not found:
             raise UsageError(f"the library {self.path} is empty; `vlsearch ingest FOLDER` fills it")
         if name is None:
             return found[0]
+        name = shown_name(source_of(name))
         rows = [row for row in found if row.name == name]
         if not rows:
             names = ", ".join(row.name for row in found)

@@ -16,6 +16,7 @@ COMMANDS = {
     "ingest": "Embed the photos in folders and archives; again and again, only what is new.",
     "query": "Find photos by words or by a photo.",
     "audit": "Measure how far the answers depend on the order of words.",
+    "train": "Give a model a sense of word order, or make a small one of a large one.",
     "tag": "Tell which of your labels each photo shows.",
     "describe": "Have a language model describe labels.",
     "captions": "Import and export what is known in words about photos.",

@@ -60,7 +60,7 @@ def model_options(command: Command) -> Command:
         "model_name",
         metavar="NAME",
         envvar="VLSEARCH_MODEL",
-        help="builtin, an open_clip ARCH/tag, or hf-hub:ORG/REPO [default: the library's own].",
+        help="builtin, an open_clip ARCH/tag, hf-hub:ORG/REPO, or local-dir:FOLDER [default: the library's own].",
     )(command)
 
 

@@ -1,4 +1,5 @@
-"""From a model's name to an encoder. Names: `builtin`, `ARCH/tag` as open_clip lists them, `hf-hub:org/repo`."""
+"""From a model's name to an encoder. Names: `builtin`, `ARCH/tag` as open_clip lists them, `hf-hub:org/repo`,
+`local-dir:FOLDER` for a folder with open_clip's two files, as `vlsearch train` writes it."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from vlsearch.encoders import catalogue, hub
 from vlsearch.encoders.names import DEFAULT as DEFAULT
+from vlsearch.encoders.names import FOLDER as FOLDER
 from vlsearch.encoders.names import shown_name as shown_name
 from vlsearch.encoders.names import source_of as source_of
 from vlsearch.encoders.openclip import OpenClipEncoder
@@ -22,7 +24,7 @@ from vlsearch.encoders.weights import load_weights
 from vlsearch.errors import ModelError, ModelUnavailable, UsageError, VlsearchError
 
 BUILTIN = "builtin"
-HUB, FOLDER = "hf-hub:", "local-dir:"
+HUB = "hf-hub:"
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 PIXELS = ("mean", "std", "interpolation", "resize_mode")
 
@@ -67,6 +69,8 @@ def create(name: str, weights: Path | None) -> tuple[Any, Any]:
     if name == BUILTIN:
         with builtin_folder() as folder:
             return build(name, f"{FOLDER}{folder}", folder / hub.WEIGHTS[0])
+    if name.startswith(FOLDER):
+        return create_from_folder(name)
     if name.startswith(HUB):
         where = hub_config(name)
         return build(name, where, hub.fetch(name, name.removeprefix(HUB), hub.WEIGHTS))
@@ -99,6 +103,14 @@ def create_from_tag(name: str) -> tuple[Any, Any]:
         left = hub.PATIENCE - (time.monotonic() - started)
         weights = hub.fetch(name, repo, tuple(dict.fromkeys(wanted)), max(left, 1.5))
     return build(name, arch, weights, known)
+
+
+def create_from_folder(name: str) -> tuple[Any, Any]:
+    folder = Path(name.removeprefix(FOLDER))
+    missing = [file for file in (hub.CONFIG, hub.WEIGHTS[0]) if not (folder / file).is_file()]
+    if missing:
+        raise ModelUnavailable(f"no model in {folder}: it has no {' and no '.join(missing)}")
+    return build(name, name, folder / hub.WEIGHTS[0])
 
 
 def create_from_file(name: str, weights: Path) -> tuple[Any, Any]:

@@ -69,7 +69,7 @@ def card(
     taught = f" Its teacher was {_plain(teacher)}; none of its weights is in here." if teacher else ""
     parts += [f"{METHODS[method]} {begun}{taught}"]
     if changes:
-        parts += ["## Before and after", _before_and_after(changes, left_out)]
+        parts += ["## Before and after", _figures(changes, left_out)]
     parts += ["## Data", _data(data), "## Recipe", _recipe(recipe), "## Use", _use(), "## Licence", _licence(base)]
     return "\n\n".join(parts) + "\n"
 
@@ -90,13 +90,18 @@ def _head(method: str, base: str | None) -> str:
     return "\n".join(lines)
 
 
-def _before_and_after(changes: Sequence[Change], left_out: Sequence[str]) -> str:
+def _figures(changes: Sequence[Change], left_out: Sequence[str]) -> str:
+    told = f"In percent, on {_counted(changes)} not trained on."
+    return "\n\n".join([told, drawn(before_and_after(changes)), *_notes(changes, left_out)])
+
+
+def before_and_after(changes: Sequence[Change]) -> Table:
+    """In percent, with intervals."""
     rows = [
         Row((c.name, _figure(c.before), _figure(c.after), _figure(Figure(c.difference, c.low, c.high)), _chance(c)))
         for c in changes
     ]
-    table = drawn(Table("", ("", "before", "after", "after − before", "chance"), tuple(rows)))
-    return "\n\n".join([f"In percent, on {_counted(changes)} not trained on.", table, *_notes(changes, left_out)])
+    return Table("", ("", "before", "after", "after − before", "chance"), tuple(rows))
 
 
 def _notes(changes: Sequence[Change], left_out: Sequence[str]) -> Iterator[str]:

@@ -40,7 +40,7 @@ KS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class Material:
+class HeldOut:
     """What a model is measured on."""
 
     captioned: Captioned
@@ -60,14 +60,14 @@ def sugarcrepe(data: Path, images: Path) -> Asked:
     return Asked(task="choice", dataset=name, data=files, images=str(images), available=True)
 
 
-def measure(encoder: Any, material: Material, progress: Progress = lambda *_: None) -> Measured:
+def measure(encoder: Any, held: HeldOut, progress: Progress = lambda *_: None) -> Measured:
     """Retrieval both ways, what moved words take from it (task A), the choice of the caption in order (task B); where
     they are given, SugarCrepe (Hsieh et al. 2023) and zero-shot classes.
 
     `encoder` is a `base.Encoder`. UsageError where fewer than two photos have captions, or there is only one class;
     UnreadableFile for a photo that cannot be read.
     """
-    captioned = material.captioned
+    captioned = held.captioned
     n = len(np.unique(captioned.owner))
     if n < 2:
         raise UsageError(
@@ -76,15 +76,15 @@ def measure(encoder: Any, material: Material, progress: Progress = lambda *_: No
         )
     model = AuditModel(encoder, None, progress)
     left_out: list[str] = []
-    names = _perturbations(material, left_out)
-    xb = model.embed_photos([Photo(name) for name in captioned.photos], material.read)
+    names = _perturbations(held, left_out)
+    xb = model.embed_photos([Photo(name) for name in captioned.photos], held.read)
     report, rows = audit_retrieval(
         model.embed_texts,
         xb,
         captioned.texts,
         captioned.owner,
         perturbations=names,
-        seeds=material.seeds,
+        seeds=held.seeds,
         ks=KS,
         photos=captioned.photos,
         is_cut=model.is_cut,
@@ -95,7 +95,7 @@ def measure(encoder: Any, material: Material, progress: Progress = lambda *_: No
     )
     reports: list[Report] = [report]
     measures = list(_recalls(rows, report))
-    choices = order(captioned, material.seeds)
+    choices = order(captioned, held.seeds)
     if choices.items:
         place = dict(zip(captioned.photos, xb, strict=True))
         chosen, table = audit_choice(
@@ -114,23 +114,23 @@ def measure(encoder: Any, material: Material, progress: Progress = lambda *_: No
             left_out.append(f"{name}: it changes no caption of the held-out photos")
         else:
             measures += _drops(rows, report, name)
-    if material.sugarcrepe is not None:
-        audited = audit(material.sugarcrepe, model, progress=progress)
+    if held.sugarcrepe is not None:
+        audited = audit(held.sugarcrepe, model, progress=progress)
         reports.append(audited.report)
         measures += _splits("composition", "SugarCrepe", audited.rows, 1 / 2)
-    if material.labelled is not None:
-        measures.append(_zero_shot(model, material.labelled))
+    if held.labelled is not None:
+        measures.append(_zero_shot(model, held.labelled))
     return Measured(model.name, tuple(measures), tuple(reports), tuple(left_out))
 
 
-def _perturbations(material: Material, left_out: list[str]) -> list[str]:
+def _perturbations(held: HeldOut, left_out: list[str]) -> list[str]:
     """Those asked for, but for what parts of speech cannot be told of."""
-    texts = material.captioned.texts
+    texts = held.captioned.texts
     if sum(not english(text) for text in texts) <= FOREIGN * len(texts):
-        return list(material.perturbations)
-    tagged = [name for name in material.perturbations if lookup(name).tagged]
+        return list(held.perturbations)
+    tagged = [name for name in held.perturbations if lookup(name).tagged]
     left_out += [f"{name}: needs parts of speech, and many captions do not look English" for name in tagged]
-    return [name for name in material.perturbations if name not in tagged]
+    return [name for name in held.perturbations if name not in tagged]
 
 
 def _recalls(rows: pa.Table, report: AuditReport) -> Iterator[Measure]:

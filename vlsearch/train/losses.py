@@ -71,7 +71,16 @@ def regression(x: Tensor, y: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(x, y).mean()
 
 
-def likeness(x: Tensor, y: Tensor, others: Tensor, scale: Tensor) -> Tensor:
+def choosing(x: Tensor, y: Tensor, scale: float, same: Tensor) -> Tensor:
+    """How badly row i of x (n, d), a student's, tells row i of y (n, d), fixed ones, from the others: cross-entropy.
+
+    same (n, n) bool: a row of y that is not to count against one of x; the diagonal does not matter.
+    """
+    logits = (scale * x @ y.T).masked_fill(_off_diagonal(same, x, len(y)), -torch.inf)
+    return F.cross_entropy(logits, torch.arange(len(x), device=x.device))
+
+
+def likeness(x: Tensor, y: Tensor, others: Tensor, scale: float) -> Tensor:
     """How differently a student and its teacher see a row among `others` (m, d), 0-d, in nats.
 
     The mean of KL(softmax(scale * y @ others) || softmax(scale * x @ others)) over the rows of x (n, d), the student's,

@@ -1,0 +1,211 @@
+"""What a step trains on: photos with one caption each, hard negatives beside them, and what a teacher says of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from vlsearch.encoders.base import Preprocess
+from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
+from vlsearch.train.augment import augmented
+from vlsearch.train.loop import Batch, Encode
+from vlsearch.train.losses import choosing, contrastive, likeness, regression
+from vlsearch.train.negatives import HardTexts, folded
+from vlsearch.train.pairs import Order, Pairs
+from vlsearch.train.parallel import World
+from vlsearch.train.settings import Settings
+
+Ints = NDArray[np.int64]
+LARGEST_SCALE = 100.0
+"""of a learned logit scale (Radford et al. 2021, section 2.5)"""
+NEARLY_EQUAL = 0.9
+"""cosine for the teacher from which two texts are not negatives of each other"""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    photos: torch.Tensor
+    """(N, d) unit rows of the pairs' photos"""
+    texts: torch.Tensor
+    """(M, d) unit rows of their texts"""
+
+
+class PairsTask:
+    """Batches for `loop.fit`: `settings.batch` photos with a caption each, drawn anew in every epoch.
+
+    `hard`: a further text for each caption that has one (NegCLIP). `neighbours` (N, k): for each second photo of the
+    batch one of its nearest; one without a caption is a negative of the captions alone. `teacher`: regression on its
+    vectors beside the contrastive loss, weighted by `settings`.
+    A tower that is frozen is run once over everything instead of in every step; its photos are not augmented then.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Callable[[list[str]], torch.Tensor],
+        preprocess: Preprocess,
+        pairs: Pairs,
+        settings: Settings,
+        world: World,
+        *,
+        hard: HardTexts | None = None,
+        neighbours: Ints | None = None,
+        teacher: Teacher | None = None,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
+        self._model, self._tokenizer, self._pairs = model, tokenizer, pairs
+        self._settings, self._world = settings, world
+        self._hard, self._neighbours, self._teacher = hard, neighbours, teacher
+        self._size = preprocess.size
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(preprocess.mean, device=world.device).view(shape)
+        self._std = torch.tensor(preprocess.std, device=world.device).view(shape)
+        anchors = settings.batch if neighbours is None else -(-settings.batch // 2)
+        self._order = Order(pairs.captioned, anchors, settings.seed, weights)
+        self._folded = [folded(text) for text in pairs.texts]
+        self._tower = text_tower(model)
+        self._cut = can_cut(self._tower)
+        self._tokens = tokenizer(list(pairs.texts))
+        self._fixed = self._embed_all_photos() if "image" in settings.freeze else None
+        self.encoders: list[Encode] = []
+        if self._fixed is None:
+            self.encoders.append(self._encode_photos)
+        if self._needs_texts:
+            self.encoders.append(self._encode_texts)
+
+    @property
+    def _needs_texts(self) -> bool:
+        return self._teacher is None or self._settings.contrast > 0 or self._settings.teach_texts > 0
+
+    def batch(self, step: int) -> Batch:
+        photos, alone = self._photos_of(step)
+        captions = self._pairs.caption_of(photos, self._settings.seed, step)
+        negatives = self._negatives_of(captions, step)
+        same = torch.from_numpy(self._same(photos, [self._folded[i] for i in captions.tolist()], negatives))
+        inputs: list[torch.Tensor] = []
+        if self._fixed is None:
+            inputs.append(self._pixels(np.concatenate([photos, alone]), step))
+        if self._needs_texts:
+            tokens = self._tokens[captions]
+            if negatives:
+                tokens = torch.cat([tokens, self._tokenizer(negatives)])
+            if self._cut:
+                tokens = tokens[:, : int(lengths(self._tower, tokens).max())]
+            inputs.append(self._world.share(tokens))
+        device = self._world.device
+        return Batch(inputs, self._loss(photos, alone, captions, same.to(device)))
+
+    def _photos_of(self, step: int) -> tuple[Ints, Ints]:
+        """Photos with captions, each once, and those that are negatives alone."""
+        anchors = self._order.of(step)
+        if self._neighbours is None:
+            return anchors, np.empty(0, np.int64)
+        rng = np.random.default_rng((self._settings.seed, step))
+        near = self._neighbours[anchors, rng.integers(self._neighbours.shape[1], size=len(anchors))]
+        near = np.setdiff1d(near[near >= 0], anchors)
+        return np.concatenate([anchors, near[near < self._pairs.captioned]]), near[near >= self._pairs.captioned]
+
+    def _negatives_of(self, captions: Ints, step: int) -> list[str]:
+        if self._hard is None:
+            return []
+        drawn = (self._hard.draw(i, hash((self._settings.seed, step))) for i in captions.tolist())
+        return [text for text in drawn if text is not None]
+
+    def _same(self, photos: Ints, captions: Sequence[str], negatives: Sequence[str]) -> NDArray[np.bool_]:
+        """(n, n + m) which texts of the batch are captions of which photos, whoever's they are."""
+        columns: dict[str, list[int]] = {}
+        for column, text in enumerate([*captions, *map(folded, negatives)]):
+            columns.setdefault(text, []).append(column)
+        same = np.zeros((len(photos), len(captions) + len(negatives)), np.bool_)
+        for row, photo in enumerate(photos.tolist()):
+            for i in self._pairs.texts_of(photo):
+                same[row, columns.get(self._folded[i], ())] = True
+        return same
+
+    def _pixels(self, photos: Ints, step: int) -> torch.Tensor:
+        """This process's share of the photos, augmented and normalised."""
+        settings, n = self._settings, len(photos)
+        rows = self._world.slice(n)
+        pixels = augmented(
+            torch.from_numpy(self._pairs.pixels[photos[rows]]).to(self._world.device),
+            settings.size_at(step) or self._size,
+            settings.seed,
+            step,
+            area=(settings.area, 1.0),
+            flip=settings.flip,
+            colour=settings.colour,
+            sharpness=settings.sharpness,
+            rows=rows,
+            of=n,
+        )
+        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    def _loss(self, photos: Ints, alone: Ints, captions: Ints, same: torch.Tensor) -> Callable[..., torch.Tensor]:
+        n, settings, teacher, model = len(photos), self._settings, self._teacher, self._model
+
+        def loss(*embedded: torch.Tensor) -> torch.Tensor:
+            rows = list(embedded)
+            images = rows.pop(0) if self._fixed is None else self._fixed[np.concatenate([photos, alone])]
+            xi, others = images[:n], images[n:]
+            xt, negatives = (rows[0][:n], rows[0][n:]) if rows else (None, None)
+            parts: list[torch.Tensor] = []
+            masked = same
+            if teacher is not None:
+                p, q = teacher.photos[photos].to(xi), teacher.texts[captions].to(xi)
+                masked = torch.cat([same[:, :n] | (q @ q.T > NEARLY_EQUAL), same[:, n:]], 1)
+                if self._fixed is None:
+                    parts += [
+                        settings.teach_photos * regression(xi, p),
+                        settings.teach_words * choosing(xi, q, settings.teacher_scale, masked[:, :n]),
+                        settings.teach_likeness * likeness(xi, p, p, settings.likeness_scale),
+                    ]
+                if xt is not None:
+                    parts.append(settings.teach_texts * regression(xt, q))
+            if xt is not None and settings.contrast:
+                parts.append(
+                    settings.contrast
+                    * contrastive(
+                        xi,
+                        xt,
+                        model.logit_scale.exp().clamp(max=LARGEST_SCALE),
+                        kind=settings.loss,
+                        bias=model.logit_bias,
+                        negatives=negatives,
+                        photos=others,
+                        same=masked,
+                    )
+                )
+            return torch.stack(parts).sum()
+
+        return loss
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
+
+    def _encode_photos(self, pixels: torch.Tensor) -> torch.Tensor:
+        with self._autocast():
+            features = self._model.encode_image(pixels)
+        return F.normalize(features.float(), dim=-1)
+
+    def _encode_texts(self, tokens: torch.Tensor) -> torch.Tensor:
+        with self._autocast():
+            features = encode_cut(self._tower, tokens) if self._cut else self._model.encode_text(tokens)
+        return F.normalize(features.float(), dim=-1)
+
+    @torch.no_grad()
+    def _embed_all_photos(self) -> torch.Tensor:
+        """(N, d) unit rows by a frozen tower."""
+        self._model.eval()
+        rows = []
+        for start in range(0, len(self._pairs.pixels), self._settings.micro):
+            pixels = torch.from_numpy(self._pairs.pixels[start : start + self._settings.micro])
+            x = pixels.to(self._world.device).permute(0, 3, 1, 2).float().div_(255)
+            rows.append(self._encode_photos((x - self._mean) / self._std))
+        return torch.cat(rows)
