@@ -23,7 +23,7 @@ from vlsearch.audit.tasks.retrieval import audit_retrieval
 from vlsearch.encoders.base import Preprocess
 from vlsearch.errors import UnreadableFile, UsageError
 from vlsearch.train.change import Change, Figure
-from vlsearch.train.evaluation import KS, Material, compare, measure, sugarcrepe, verdict
+from vlsearch.train.evaluation import KS, HeldOut, compare, measure, sugarcrepe, verdict
 
 COLOURS = {
     "red": (250, 10, 10),
@@ -74,11 +74,11 @@ def png(left: str, right: str) -> bytes:
     return out.getvalue()
 
 
-def material(caption: str = SENTENCE, n: int | None = None, **options: Any) -> Material:
+def material(caption: str = SENTENCE, n: int | None = None, **options: Any) -> HeldOut:
     pairs = sorted(permutations(COLOURS, 2))[:n]
     photos = tuple(f"{left}-{right}.png" for left, right in pairs)
     captioned = Captioned("halves", photos, tuple(caption.format(*pair) for pair in pairs), np.arange(len(pairs)))
-    return Material(captioned, lambda name: png(*name.removesuffix(".png").split("-")), **options)
+    return HeldOut(captioned, lambda name: png(*name.removesuffix(".png").split("-")), **options)
 
 
 def change(kind: Any, name: str, difference: float, half: float, n: int = 200, chance: float = 0.05) -> Change:
@@ -243,12 +243,12 @@ def test_a_photo_that_cannot_be_read_is_named() -> None:
 
 
 def test_classes_of_a_labelled_folder(tmp_path: Path) -> None:
-    for label in ("red", "dark_blue"):
+    for label in ("red", "bright_white"):
         (tmp_path / label).mkdir()
         for n in range(3):
             colour = label.split("_")[-1]
             (tmp_path / label / f"{n}.png").write_bytes(png(colour, colour))
-    (tmp_path / "red" / "wrong.png").write_bytes(png("blue", "blue"))
+    (tmp_path / "red" / "wrong.png").write_bytes(png("white", "white"))
     (tmp_path / "stray.png").write_bytes(png("red", "red"))
     measured = measure(Halves(hears=True), material(labelled=tmp_path))
     found = measured.measures[-1]
