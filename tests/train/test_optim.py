@@ -17,7 +17,7 @@ from vlsearch.train.settings import Settings
 
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 2}
 VIT = {"image_size": 32, "patch_size": 16, "width": 32, "head_width": 16, "layers": 2}
-CNN = {"image_size": 32, "timm_model_name": "fasternet_t0", "timm_pool": "avg", "timm_proj": ""}
+CNN = {"image_size": 32, "timm_model_name": "test_efficientnet", "timm_pool": "avg", "timm_proj": ""}
 
 
 def tiny(vision: dict[str, object] = VIT, text: dict[str, object] = TEXT) -> nn.Module:
@@ -103,7 +103,7 @@ def test_muon_is_pytorchs_for_a_matrix(shape: tuple[int, int]) -> None:
         own.grad = theirs.grad = torch.randn(shape, generator=torch.Generator().manual_seed(step))
         for optimizer in pair:
             optimizer.step()
-        assert (own - theirs).norm() < 0.05 * (own - before).norm()  # both are in bfloat16
+        assert (own - theirs).norm() < 0.01 * (own - before).norm()  # both are in bfloat16
         theirs.data.copy_(own.data)
 
 
@@ -123,7 +123,7 @@ def test_query_key_and_value_are_three_matrices_and_a_convolution_is_one() -> No
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("vision", [VIT, CNN], ids=["vit", "fasternet"])
+@pytest.mark.parametrize("vision", [VIT, CNN], ids=["vit", "efficientnet"])
 def test_a_loaded_state_goes_on_exactly(optimizer: str, vision: dict[str, object]) -> None:
     model = tiny(vision).eval()
     settings = replace(Settings(), optimizer=optimizer, rate=1e-3)  # type: ignore[arg-type]

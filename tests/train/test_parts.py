@@ -15,13 +15,13 @@ from vlsearch.train.parts import freeze, merged, train_mode, with_lora
 
 TEXT = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 3}
 VIT = {"image_size": 32, "patch_size": 16, "width": 32, "head_width": 16, "layers": 3}
-FASTERNET = {"image_size": 32, "timm_model_name": "fasternet_t0", "timm_pool": "avg", "timm_proj": ""}
+EFFICIENTNET = {"image_size": 32, "timm_model_name": "test_efficientnet", "timm_pool": "avg", "timm_proj": ""}
 TIMM_VIT = {"image_size": 32, "timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear"}
 RESNET = {"image_size": 32, "layers": (1, 1, 1, 1), "width": 8}
 MODELS = {
     "vit": lambda: open_clip.CLIP(16, VIT, TEXT),
     "custom text": lambda: open_clip.CustomTextCLIP(16, VIT, TEXT, init_logit_bias=-10.0),
-    "fasternet": lambda: open_clip.CLIP(16, FASTERNET, TEXT),
+    "efficientnet": lambda: open_clip.CLIP(16, EFFICIENTNET, TEXT),
     "timm vit": lambda: open_clip.CLIP(16, TIMM_VIT, TEXT),
 }
 
