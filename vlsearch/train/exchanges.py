@@ -175,7 +175,7 @@ def _adjectives(things: _Things) -> Iterator[Exchange]:
     places = [i for i, tag in enumerate(tags) if tag in ADJECTIVES and not _QUANTIFIERS.fullmatch(keys[i])]
     for i, j in combinations(places, 2):
         n, m = (things.places.get(place, things.before(place)) for place in (i, j))
-        if n is None or m is None or n == m or tags[i] != tags[j] or not _differ(things, i, j):
+        if n is None or m is None or tags[i] != tags[j] or not _differ(things, i, j):
             continue
         outside = i not in things.places and j not in things.places
         if not things.alike(n, m, (i, j)) and not (outside and things.rest(n) == things.rest(m)):
@@ -221,7 +221,7 @@ def _adverbs(things: _Things) -> Iterator[Exchange]:
     tags, keys = things.tags, things.keys
     places = [i for i, tag in enumerate(tags) if tag in _ADVERBS and not _SENTENCE_ADVERBS.fullmatch(keys[i])]
     for i, j in combinations(places, 2):
-        if tags[i] == tags[j] and i + 1 < j and _use(things, i) == _use(things, j) != "" and _differ(things, i, j):
+        if tags[i] == tags[j] and _use(things, i) == _use(things, j) != "" and _differ(things, i, j):
             yield Exchange(i, i + 1, j, j + 1)
 
 
