@@ -27,7 +27,12 @@ from vlsearch.vectors.recipes import recipe_for
 if TYPE_CHECKING:
     from vlsearch.vectors.backend import Backend
 
-KINDS = (*PARTS_OF_SPEECH, *(p.name for p in PERTURBATIONS.values() if p.kind == "text" and not p.control))
+TRUE = ("content-words", "nouns-only")
+"""perturbations that leave what is still true of the photo"""
+KINDS = (
+    *PARTS_OF_SPEECH,
+    *(p.name for p in PERTURBATIONS.values() if p.kind == "text" and not p.control and p.name not in TRUE),
+)
 """of hard negative texts"""
 
 WORDS = 77

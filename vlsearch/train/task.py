@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from vlsearch.audit.perturb.words import join, tokenise
 from vlsearch.encoders.base import Preprocess
 from vlsearch.encoders.cut_text import can_cut, encode_cut, lengths, text_tower
 from vlsearch.train.augment import augmented
@@ -64,6 +65,7 @@ class PairsTask:
         self._settings, self._world = settings, world
         self._hard, self._neighbours, self._teacher = hard, neighbours, teacher
         self._size = preprocess.size
+        model.visual.to(memory_format=torch.channels_last)
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(preprocess.mean, device=world.device).view(shape)
         self._std = torch.tensor(preprocess.std, device=world.device).view(shape)
@@ -72,7 +74,9 @@ class PairsTask:
         self._folded = [folded(text) for text in pairs.texts]
         self._tower = text_tower(model)
         self._cut = can_cut(self._tower)
-        self._tokens = tokenizer(list(pairs.texts))
+        # Spaced as negatives are, which a tokenizer must not tell them by.
+        spaced = [join(tokenise(text)) for text in pairs.texts] if hard is not None else list(pairs.texts)
+        self._tokens = tokenizer(spaced)
         self._fixed = self._embed_all_photos() if "image" in settings.freeze else None
         self.encoders: list[Encode] = []
         if self._fixed is None:
@@ -87,15 +91,13 @@ class PairsTask:
     def batch(self, step: int) -> Batch:
         photos, alone = self._photos_of(step)
         captions = self._pairs.caption_of(photos, self._settings.seed, step)
-        negatives = self._negatives_of(captions, step)
+        negatives, negative_tokens = self._negatives_of(captions, step)
         same = torch.from_numpy(self._same(photos, [self._folded[i] for i in captions.tolist()], negatives))
         inputs: list[torch.Tensor] = []
         if self._fixed is None:
             inputs.append(self._pixels(np.concatenate([photos, alone]), step))
         if self._needs_texts:
-            tokens = self._tokens[captions]
-            if negatives:
-                tokens = torch.cat([tokens, self._tokenizer(negatives)])
+            tokens = torch.cat([self._tokens[captions], negative_tokens])
             if self._cut:
                 tokens = tokens[:, : int(lengths(self._tower, tokens).max())]
             inputs.append(self._world.share(tokens))
@@ -112,11 +114,18 @@ class PairsTask:
         near = np.setdiff1d(near[near >= 0], anchors)
         return np.concatenate([anchors, near[near < self._pairs.captioned]]), near[near >= self._pairs.captioned]
 
-    def _negatives_of(self, captions: Ints, step: int) -> list[str]:
+    def _negatives_of(self, captions: Ints, step: int) -> tuple[list[str], torch.Tensor]:
+        """Hard negatives of those captions that have one, and their tokens: not where the tower is too short to see
+        what was moved."""
         if self._hard is None:
-            return []
-        drawn = (self._hard.draw(i, hash((self._settings.seed, step))) for i in captions.tolist())
-        return [text for text in drawn if text is not None]
+            return [], self._tokens[:0]
+        seed = hash((self._settings.seed, step))
+        drawn = [(i, text) for i in captions.tolist() if (text := self._hard.draw(i, seed)) is not None]
+        if not drawn:
+            return [], self._tokens[:0]
+        tokens = self._tokenizer([text for _, text in drawn])
+        seen = (tokens != self._tokens[[i for i, _ in drawn]]).any(1)
+        return [text for (_, text), is_seen in zip(drawn, seen.tolist(), strict=True) if is_seen], tokens[seen]
 
     def _same(self, photos: Ints, captions: Sequence[str], negatives: Sequence[str]) -> NDArray[np.bool_]:
         """(n, n + m) which texts of the batch are captions of which photos, whoever's they are."""
