@@ -19,7 +19,7 @@ from vlsearch.train.augment import augmented
 from vlsearch.train.loop import Batch, Encode
 from vlsearch.train.losses import choosing, contrastive, likeness, regression
 from vlsearch.train.negatives import HardTexts, folded
-from vlsearch.train.pairs import Order, Pairs
+from vlsearch.train.pairs import Order, Pairs, generator
 from vlsearch.train.parallel import World
 from vlsearch.train.settings import Settings
 
@@ -109,7 +109,7 @@ class PairsTask:
         anchors = self._order.of(step)
         if self._neighbours is None:
             return anchors, np.empty(0, np.int64)
-        rng = np.random.default_rng((self._settings.seed, step))
+        rng = generator(self._settings.seed, step, 5)
         near = self._neighbours[anchors, rng.integers(self._neighbours.shape[1], size=len(anchors))]
         near = np.setdiff1d(near[near >= 0], anchors)
         return np.concatenate([anchors, near[near < self._pairs.captioned]]), near[near >= self._pairs.captioned]
@@ -154,7 +154,7 @@ class PairsTask:
             rows=rows,
             of=n,
         )
-        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        return pixels.sub_(self._mean).div_(self._std)
 
     def _loss(self, photos: Ints, alone: Ints, captions: Ints, same: torch.Tensor) -> Callable[..., torch.Tensor]:
         n, settings, teacher, model = len(photos), self._settings, self._teacher, self._model
