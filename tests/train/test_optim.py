@@ -68,7 +68,7 @@ def test_muon_takes_hidden_matrices_only() -> None:
 def test_muon_takes_convolutions_but_for_the_first_narrow_ones_and_those_by_groups() -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 32, 3, bias=False),
-        nn.Conv2d(32, 32, 3, groups=32, bias=False),
+        nn.Conv2d(32, 32, 3, groups=2, bias=False),
         nn.Conv2d(32, 64, 3, bias=False),
         nn.Conv2d(64, 8, 1, bias=False),
     )
