@@ -12,10 +12,15 @@ import torch
 from vlsearch.errors import ModelError, UsageError, VlsearchError
 
 FILE = "checkpoint.pt"
+KEYS = {"step", "model", "ema", "optimizers", "losses", "recipe"}
+_ANEW = "delete it to begin anew, or give another --out"
 
 
 def save(folder: Path, state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint in `folder`; VlsearchError where the disk does not take it, and the last one stays."""
+    """Replace the checkpoint in `folder` by `state`, which has KEYS.
+
+    VlsearchError where the disk does not take it, and the last one stays.
+    """
     file = folder / FILE
     part = file.with_suffix(".part")
     try:
@@ -26,7 +31,9 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
         part.replace(file)
     except (OSError, RuntimeError) as error:  # RuntimeError: PyTorch's archive writer
         part.unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        # The archive writer, closed after a write that failed, complains of its own state.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        why = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
         kept = f"{file} of an earlier step is kept" if file.exists() else "there is none yet"
         raise VlsearchError(
             f"cannot write a checkpoint of step {state['step']:,} to {folder}: {why}; {kept}; make room, and the same "
@@ -35,17 +42,20 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The checkpoint in `folder`, None where there is none; ModelError for one that cannot be read."""
+    """The checkpoint in `folder`, None where there is none; ModelError for one that cannot be read.
+
+    A file that was cut is noticed, values that were changed within it are not.
+    """
     file = folder / FILE
     if not file.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return state
+        state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ModelError(
-            f"{file} is damaged ({type(error).__name__}); delete it to begin anew, or give another --out"
-        ) from error
+        raise ModelError(f"{file} is damaged ({type(error).__name__}); {_ANEW}") from error
+    if not isinstance(state, dict) or not KEYS <= state.keys():
+        raise ModelError(f"{file} is no checkpoint of a training run; {_ANEW}")
+    return dict(state)
 
 
 def require_same(
