@@ -60,7 +60,11 @@ def test_what_lies_in_the_wheel(wheel: Path) -> None:
     modules |= {f"vlsearch/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "migrations").rglob("*.py")}
     modules |= {f"vlsearch/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "index").rglob("*.toml")}
     templates = {file.relative_to(ROOT).as_posix() for file in (ROOT / "vlsearch").rglob("*.html")}
-    builtin = {f"vlsearch/encoders/builtin/open_clip_{name}" for name in ("config.json", "model.safetensors")}
+    builtin = {
+        f"vlsearch/encoders/{folder}/open_clip_{name}"
+        for folder in ("builtin", "builtin_neg")
+        for name in ("config.json", "model.safetensors")
+    }
     assert modules | templates | builtin <= names
     assert not [name for name in names if name.startswith(("tests", "bin", "docs")) or "__pycache__" in name]
     assert any(name.endswith("entry_points.txt") for name in names)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vlsearch.encoders.hub import CONFIG, WEIGHTS
+from vlsearch.encoders.names import BUILT_IN as FOLDERS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,6 +19,10 @@ else:
     import tomli as tomllib
 
 LIBRARY, BUILT_IN, CACHE, RECOMMENDED = "library", "built in", "cache", "recommended"
+NOTES = {
+    "builtin": "everyday subjects and scenes, where no model hub can be reached; for everything else the default",
+    "builtin-neg": "as builtin, trained to hear the order of words",
+}
 PAGES = "https://huggingface.co/"
 CLIP_CACHE = Path("~/.cache/clip")
 """where older versions of open_clip, and OpenAI's clip, keep what they download"""
@@ -40,17 +45,14 @@ def repo_of(row: dict[str, Any]) -> str:
     return str(row["page"]).removeprefix(PAGES)
 
 
-def built_in() -> dict[str, Any]:
-    weights = resources.files("vlsearch.encoders") / "builtin" / WEIGHTS[0]
-    with resources.as_file(weights) as file:
-        size = file.stat().st_size if file.is_file() else 0
-    return {
-        "name": "builtin",
-        "where": [BUILT_IN],
-        "bytes": size,
-        "licence": "research, non-commercial",
-        "note": "everyday subjects and scenes, where no model hub can be reached; for everything else the default",
-    }
+def built_in() -> list[dict[str, Any]]:
+    rows = []
+    for name, folder in FOLDERS.items():
+        with resources.as_file(resources.files("vlsearch.encoders") / folder / WEIGHTS[0]) as file:
+            size = file.stat().st_size
+        licence = "research, non-commercial"
+        rows.append({"name": name, "where": [BUILT_IN], "bytes": size, "licence": licence, "note": NOTES[name]})
+    return rows
 
 
 def in_hub_cache() -> list[dict[str, Any]]:
@@ -107,7 +109,7 @@ def catalogue(in_library: Iterable[dict[str, Any]] = ()) -> list[dict[str, Any]]
     default = recommended()[0]["name"]
     merged: dict[str, dict[str, Any]] = {}
     listed = [{**row, "where": [RECOMMENDED]} for row in recommended()]
-    for row in [*in_library, built_in(), *in_hub_cache(), *in_clip_cache(), *listed]:
+    for row in [*in_library, *built_in(), *in_hub_cache(), *in_clip_cache(), *listed]:
         known = merged.setdefault(row["name"], {"name": row["name"], "where": [], "default": row["name"] == default})
         where = [*known["where"], *(place for place in row["where"] if place not in known["where"])]
         known.update({**row, "where": where})

@@ -1,5 +1,5 @@
-"""From a model's name to an encoder. Names: `builtin`, `ARCH/tag` as open_clip lists them, `hf-hub:org/repo`,
-`local-dir:FOLDER` for a folder with open_clip's two files, as `vlsearch train` writes it."""
+"""From a model's name to an encoder. Names: `builtin`, `builtin-neg`, `ARCH/tag` as open_clip lists them,
+`hf-hub:org/repo`, `local-dir:FOLDER` for a folder with open_clip's two files, as `vlsearch train` writes it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vlsearch.encoders import catalogue, hub
+from vlsearch.encoders.names import BUILT_IN as BUILT_IN
 from vlsearch.encoders.names import DEFAULT as DEFAULT
 from vlsearch.encoders.names import FOLDER as FOLDER
 from vlsearch.encoders.names import shown_name as shown_name
@@ -66,8 +67,8 @@ def create(name: str, weights: Path | None) -> tuple[Any, Any]:
     """open_clip's model (fp32, on the CPU) and tokenizer."""
     if weights is not None:
         return create_from_file(name, weights)
-    if name == BUILTIN:
-        with builtin_folder() as folder:
+    if name in BUILT_IN:
+        with builtin_folder(name) as folder:
             return build(name, f"{FOLDER}{folder}", folder / hub.WEIGHTS[0])
     if name.startswith(FOLDER):
         return create_from_folder(name)
@@ -118,8 +119,8 @@ def create_from_file(name: str, weights: Path) -> tuple[Any, Any]:
 
     if (weights.parent / hub.CONFIG).is_file() and weights.name in hub.WEIGHTS:
         return build(name, f"{FOLDER}{weights.parent}", weights)
-    if name == BUILTIN:
-        with builtin_folder() as folder:
+    if name in BUILT_IN:
+        with builtin_folder(name) as folder:
             return build(name, f"{FOLDER}{folder}", weights)
     if name.startswith(HUB):
         return build(name, hub_config(name), weights)
@@ -184,8 +185,8 @@ def hub_config(name: str) -> str:
     return f"{FOLDER}{config.parent}"
 
 
-def builtin_folder() -> AbstractContextManager[Path]:
-    return resources.as_file(resources.files("vlsearch.encoders") / "builtin")
+def builtin_folder(name: str = BUILTIN) -> AbstractContextManager[Path]:
+    return resources.as_file(resources.files("vlsearch.encoders") / BUILT_IN[name])
 
 
 def need_transformers(name: str) -> None:
@@ -229,7 +230,8 @@ def unknown(name: str) -> str:
     known = [f"{arch}/{tag}" for arch, tag in open_clip.list_pretrained()]
     close = [f"{name}/{tag}" for tag in tags[-3:]] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"; close: {', '.join(close)}" if close else ""
-    return f"unknown model {name}: neither `builtin`, `hf-hub:…` nor an open_clip ARCH/tag{hint} (`vlsearch models`)"
+    kinds = "`builtin`, `builtin-neg`, `hf-hub:…`, `local-dir:…`"
+    return f"unknown model {name}: neither {kinds} nor an open_clip ARCH/tag{hint} (`vlsearch models`)"
 
 
 def best_precision(device: str) -> str:

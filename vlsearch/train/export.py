@@ -14,7 +14,7 @@ import torch
 
 from vlsearch.encoders.hub import CONFIG, WEIGHTS, first_line
 from vlsearch.encoders.openclip import preprocess_of
-from vlsearch.encoders.registry import BUILTIN, FOLDER, HUB, PIXELS, builtin_folder, hub_config
+from vlsearch.encoders.registry import BUILT_IN, FOLDER, HUB, PIXELS, builtin_folder, hub_config
 from vlsearch.errors import ModelError, UsageError, VlsearchError
 
 LARGEST = torch.finfo(torch.float16).max
@@ -101,8 +101,8 @@ def _model_config(source: Mapping[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] | None
     if weights is not None and weights.name in WEIGHTS and (weights.parent / CONFIG).is_file():
         config = open_clip.get_model_config(f"{FOLDER}{weights.parent}")
-    elif name == BUILTIN:
-        with builtin_folder() as folder:
+    elif name in BUILT_IN:
+        with builtin_folder(name) as folder:
             config = open_clip.get_model_config(f"{FOLDER}{folder}")
     elif name.startswith(HUB):
         config = open_clip.get_model_config(hub_config(name))

@@ -23,7 +23,7 @@ from vlsearch.errors import VlsearchError
 from vlsearch.train import checkpoint
 from vlsearch.train.cached import backward
 from vlsearch.train.ema import Ema
-from vlsearch.train.optim import flush_denormals, optimizers, rate, set_rates
+from vlsearch.train.optim import optimizers, rate, set_rates
 from vlsearch.train.parallel import World
 from vlsearch.train.parts import train_mode
 from vlsearch.train.settings import Settings
@@ -70,10 +70,9 @@ def fit(
     """Train `model` in place, from the checkpoint in `folder` if there is one; it ends with the weights to be saved.
 
     `recipe`, JSON, is everything that the run depends on besides: a checkpoint of another one is refused. VlsearchError
-    for a loss that is no number and for a disk that is full; the last good checkpoint stays. Ctrl-C ends the step,
-    writes a checkpoint and raises KeyboardInterrupt.
+    for a loss or weights that are no numbers and for a disk that is full; the last good checkpoint stays. Ctrl-C ends
+    the step, writes a checkpoint and raises KeyboardInterrupt; a second one raises it at once.
     """
-    flush_denormals()
     steppers = optimizers(model, settings)
     peaks = [[float(group["lr"]) for group in stepper.param_groups] for stepper in steppers]
     ema = Ema(model, settings.ema) if settings.ema else None
@@ -93,6 +92,9 @@ def fit(
         fitted.losses = [(int(step), float(loss)) for step, loss in state["losses"]]
 
     def keep() -> None:
+        # A finite loss can have a gradient that is not.
+        if not all(bool(p.isfinite().all()) for p in trained):
+            raise VlsearchError(_no_number(f"weights are no numbers after step {fitted.steps:,}", folder))
         if world.rank == 0:
             checkpoint.save(
                 folder,
@@ -123,7 +125,7 @@ def fit(
                 loss = backward(model, list(zip(encoders, inputs, strict=True)), batch.loss, settings.micro, world)
                 value = float(loss)
             if not math.isfinite(value):
-                raise VlsearchError(_no_number(value, step, folder))
+                raise VlsearchError(_no_number(f"the loss is {value} at step {step + 1:,}", folder))
             with clock("optimiser"):
                 torch.nn.utils.clip_grad_norm_(trained, settings.clip)
                 set_rates(steppers, peaks, rate(step, settings.steps, settings.warmup))
@@ -142,6 +144,8 @@ def fit(
             progress("training", fitted.steps, settings.steps)
             if stop:
                 raise KeyboardInterrupt
+        if world.any(interrupted.is_set()):  # during the last checkpoint
+            raise KeyboardInterrupt
     # Time in the encoders is within that of `backward`, which runs them.
     fitted.seconds["backward"] -= fitted.seconds["forward"]
     if ema is not None:
@@ -150,10 +154,10 @@ def fit(
     return fitted
 
 
-def _no_number(loss: float, step: int, folder: Path) -> str:
+def _no_number(what: str, folder: Path) -> str:
     file = folder / checkpoint.FILE
     kept = f"the last good checkpoint is kept in {file}" if file.exists() else "no checkpoint was written yet"
-    return f"the loss is {loss} at step {step + 1:,}; {kept}; begin anew in another --out with a lower --rate"
+    return f"{what}; {kept}; begin anew in another --out with a lower --rate"
 
 
 class _Clock:
