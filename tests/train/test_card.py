@@ -84,7 +84,7 @@ def test_a_model_from_nothing_without_held_out_photos() -> None:
 def test_both_ways_to_load_it_are_told() -> None:
     text = written()
     assert 'open_clip.create_model_from_pretrained("local-dir:FOLDER")' in text
-    assert "--weights FOLDER/open_clip_model.safetensors" in text
+    assert "vlsearch ingest PHOTOS --model local-dir:FOLDER" in text
 
 
 @pytest.mark.parametrize("method", ["negclip", "contrastive", "distill"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from vlsearch.cli.options import check_weights, library_option, model_options
 from vlsearch.cli.printing import print_json, progress, warn
@@ -42,7 +43,13 @@ def shared_options(function: Command) -> Command:
         click.option("--data", type=path, metavar="DIR", help="Where the files of a dataset by name are."),
         click.option("--images", type=path, metavar="DIR", help="Where the photos of the dataset are."),
         click.option("--arch", metavar="NAME|FILE", help="Begin from nothing: an open_clip architecture, or its JSON."),
-        click.option("--out", type=path, metavar="DIR", required=True, help="Where the model goes, and checkpoints."),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            required=True,
+            help="Where the model goes, and checkpoints.",
+        ),
         click.option("--epochs", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True),
         click.option("--steps", type=click.IntRange(1), help="Length of the run in steps, instead of --epochs."),
         click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Photos in a batch."),
@@ -134,31 +141,40 @@ def distill(**given: Any) -> int:
 def _run(given: dict[str, Any], train: Callable[[Material], Trained]) -> int:
     from vlsearch.train.material import Asked, material
 
+    source = click.get_current_context().get_parameter_source("model_name")
+    if given["arch"] is not None and source == ParameterSource.ENVIRONMENT:
+        given["model_name"] = None
     check_weights(given["model_name"], given["weights"])
     asked = Asked(**{name: value for name, value in given.items() if name in Asked.__dataclass_fields__})
     with progress() as show, material(asked, show) as found:
         trained = train(found)
     if not trained.first:  # another process of this run says it
         return 0
-    for line in trained.remarks:
-        warn(line)
-    for name, reason in trained.unreadable:
-        warn(f"cannot read '{name}': {reason}; left out")
     if given["as_json"]:
         print_json(trained.to_dict())
     else:
         _print(trained)
+    for line in trained.remarks:
+        warn(line)
+    for name, reason in trained.unreadable:
+        warn(f"cannot read '{name}': {reason}; left out")
     return 1 if trained.unreadable else 0
 
 
 def _print(trained: Trained) -> None:
     """What it did to search comes first, then where the model is."""
+    from rich.text import Text
+
     from vlsearch.audit.report.tables import print_table
     from vlsearch.cli.audit_outputs import console
-    from vlsearch.train.card import before_and_after
+    from vlsearch.encoders.names import FOLDER
+    from vlsearch.train.card import before_and_after, counted
     from vlsearch.train.change import verdict
 
     if trained.changes:
-        click.echo(verdict(trained.changes))
-        print_table(before_and_after(trained.changes), "", console())
-    click.echo(f"The model is in {trained.folder}: --model local-dir:{trained.folder}")
+        out = console()
+        out.print(Text(f"{verdict(trained.changes)}\n"))
+        title = f"In percent, with 95 % intervals of the differences, on {counted(trained.changes)}"
+        print_table(before_and_after(trained.changes, brief=True), title, out)
+    click.echo(f"The model is in {trained.folder}, its card in {trained.folder / 'README.md'}. To search with it:")
+    click.echo(f"  vlsearch ingest PHOTOS --model {FOLDER}{trained.folder}")

@@ -12,7 +12,7 @@ from typing import Any
 from vlsearch.audit.report.markdown import drawn, safe
 from vlsearch.audit.report.retrieval import points
 from vlsearch.audit.report.tables import Row, Table
-from vlsearch.encoders.hub import WEIGHTS
+from vlsearch.encoders.names import FOLDER
 from vlsearch.encoders.registry import HUB
 from vlsearch.printable import printable
 from vlsearch.train.change import Change, Figure, is_drop, verdict
@@ -91,14 +91,18 @@ def _head(method: str, base: str | None) -> str:
 
 
 def _figures(changes: Sequence[Change], left_out: Sequence[str]) -> str:
-    told = f"In percent, on {_counted(changes)} not trained on."
+    told = f"In percent, on {counted(changes)} not trained on."
     return "\n\n".join([told, drawn(before_and_after(changes)), *_notes(changes, left_out)])
 
 
-def before_and_after(changes: Sequence[Change]) -> Table:
-    """In percent, with intervals."""
+def before_and_after(changes: Sequence[Change], *, brief: bool = False) -> Table:
+    """In percent, with intervals; `brief`, for 80 columns, has only those of the differences."""
+
+    def one(figure: Figure) -> str:
+        return points(figure.value) if brief else _figure(figure)
+
     rows = [
-        Row((c.name, _figure(c.before), _figure(c.after), _figure(Figure(c.difference, c.low, c.high)), _chance(c)))
+        Row((c.name, one(c.before), one(c.after), _figure(Figure(c.difference, c.low, c.high)), _chance(c)))
         for c in changes
     ]
     return Table("", ("", "before", "after", "after − before", "chance"), tuple(rows))
@@ -126,7 +130,8 @@ def _notes(changes: Sequence[Change], left_out: Sequence[str]) -> Iterator[str]:
         yield "Not measured:\n\n" + "\n".join(f"- {safe(printable(line))}" for line in left_out)
 
 
-def _counted(changes: Sequence[Change]) -> str:
+def counted(changes: Sequence[Change]) -> str:
+    """What the figures are of."""
     searched = [c.n for c in changes if c.kind == "retrieval"]
     others = {"composition": "of SugarCrepe", "classes": "with labels"}
     parts = [f"{searched[0]:,} held-out photos"] if searched else []
@@ -192,8 +197,8 @@ tokenizer = open_clip.get_tokenizer("local-dir:FOLDER")
 With vlsearch:
 
 ```sh
-vlsearch ingest PHOTOS --model NAME --weights FOLDER/{WEIGHTS[0]}
-vlsearch audit --model NAME --weights FOLDER/{WEIGHTS[0]}
+vlsearch ingest PHOTOS --model {FOLDER}FOLDER
+vlsearch audit --model {FOLDER}FOLDER
 ```"""
 
 

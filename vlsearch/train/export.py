@@ -106,7 +106,7 @@ def _model_config(source: Mapping[str, Any]) -> dict[str, Any]:
             config = open_clip.get_model_config(f"{FOLDER}{folder}")
     elif name.startswith(HUB):
         config = open_clip.get_model_config(hub_config(name))
-    elif name in open_clip.list_models():
+    elif name.startswith(FOLDER) or name in open_clip.list_models():
         config = open_clip.get_model_config(name)
     else:
         arch, _, tag = name.rpartition("/")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vlsearch.errors import UsageError, VlsearchError
-from vlsearch.train.pairs import Pairs, decode_photos, open_photos, split
+from vlsearch.train.optim import flush_denormals
+from vlsearch.train.pairs import Pairs, Unreadable, decode_photos, open_photos, split
 from vlsearch.train.parallel import World
 from vlsearch.train.settings import Settings
 
@@ -25,6 +26,7 @@ RATES = {"lora": 2e-4, "nothing": 1e-3, "weights": 1e-5}
 """peak learning rates of AdamW where none is asked for: of adapters, of random weights, of trained ones"""
 DONE = "training.json"
 PHOTOS = ("photos.npy", "photos.json")
+HELD = ("held-out.npy", "held-out.json")
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Material:
     held: Captioned | None
     """to measure on"""
     read: Callable[[str], bytes]
-    unreadable: tuple[tuple[str, str], ...]
-    """photos that could not be decoded, and why"""
+    unreadable: Unreadable
+    """photos that could not be decoded, of both parts"""
     progress: Progress
 
     def settings(self, **more: Any) -> Settings:
@@ -108,28 +110,58 @@ class Material:
         )
 
 
+def _nothing(_what: str, _done: int, _total: int) -> None:
+    """Progress of which nobody is told."""
+
+
 @contextmanager
-def material(asked: Asked, progress: Progress = lambda *_: None) -> Iterator[Material]:
+def material(asked: Asked, progress: Progress = _nothing) -> Iterator[Material]:
     """Everything that a run needs, decoded and loaded. UsageError for what is missing or does not go together."""
-    asked.out.mkdir(parents=True, exist_ok=True)
-    if (asked.out / DONE).exists():
-        raise UsageError(f"{asked.out} holds a trained model already; give another --out, or delete it")
+    _check(asked)
+    flush_denormals()
     world = World.from_environment()
+    if world.rank != 0:
+        progress = _nothing
     with ExitStack() as stack:
         stack.callback(world.close)
         captioned, read, library = _photos(asked, stack)
-        model, tokenizer, config, name = _model(asked, library)
         train, held = split(captioned, asked.held_out) if asked.held_out else (captioned, None)
+        asked.out.mkdir(parents=True, exist_ok=True)
+        model, tokenizer, config, name = _model(asked, library)
         preprocess = _preprocess(model)
-        file = asked.out / PHOTOS[0]
         if world.rank == 0:
-            pairs, unreadable = decode_photos(train, read, preprocess, file, progress)
+            pairs, unreadable = decode_photos(train, read, preprocess, asked.out / PHOTOS[0], progress)
+            if held is not None:
+                held, more = _readable(held, read, preprocess, asked.out / HELD[0], progress)
+                unreadable += more
         world.barrier()
         if world.rank != 0:
-            pairs, unreadable = open_photos(train, preprocess, file)
+            pairs, unreadable = open_photos(train, preprocess, asked.out / PHOTOS[0])
         yield Material(
             asked, world, model, tokenizer, config, preprocess, name, pairs, held, read, unreadable, progress
         )
+
+
+def _check(asked: Asked) -> None:
+    """What can be told without a look at photos or models."""
+    from vlsearch.encoders.hub import WEIGHTS
+    from vlsearch.train import checkpoint
+
+    begun = (asked.out / checkpoint.FILE).exists()
+    if (asked.out / DONE).exists() or ((asked.out / WEIGHTS[0]).exists() and not begun):
+        raise UsageError(f"{asked.out} holds a trained model already; give another --out, or delete it")
+    if (asked.sugarcrepe is None) != (asked.sugarcrepe_images is None):
+        raise UsageError("--sugarcrepe DIR, its files, and --sugarcrepe-images DIR, COCO's val2017, go together")
+    if not asked.held_out and (asked.sugarcrepe or asked.labelled):
+        raise UsageError("with --held-out 0 nothing is measured, --sugarcrepe and --labelled neither; hold photos out")
+
+
+def _readable(
+    held: Captioned, read: Callable[[str], bytes], preprocess: Preprocess, file: Path, progress: Progress
+) -> tuple[Captioned, Unreadable]:
+    """Without the photos that cannot be decoded, on which measuring would stop."""
+    found, unreadable = decode_photos(held, read, preprocess, file, progress)
+    return replace(held, photos=found.photos, texts=found.texts, owner=found.owner), unreadable
 
 
 def _photos(asked: Asked, stack: ExitStack) -> tuple[Captioned, Callable[[str], bytes], Library | None]:
@@ -163,7 +195,7 @@ def _photos(asked: Asked, stack: ExitStack) -> tuple[Captioned, Callable[[str], 
 def _model(asked: Asked, library: Library | None) -> tuple[Any, Any, dict[str, Any], str]:
     """Model and tokenizer to begin with, their open_clip_config.json, and the model's name."""
     from vlsearch.encoders import registry
-    from vlsearch.encoders.names import shown_name, source_of
+    from vlsearch.encoders.names import source_of
     from vlsearch.train.export import config_of
 
     if asked.arch is not None:
@@ -179,7 +211,15 @@ def _model(asked: Asked, library: Library | None) -> tuple[Any, Any, dict[str, A
         source = {"name": registry.BUILTIN}
     with registry.quiet():
         model, tokenizer = registry.create(source["name"], Path(source["weights"]) if "weights" in source else None)
-    return model, tokenizer, config_of(model, source), shown_name(source)
+    return model, tokenizer, config_of(model, source), told_name(source)
+
+
+def told_name(source: Mapping[str, Any]) -> str:
+    """What a card calls a model: a folder by its name, wherever it is on this machine."""
+    from vlsearch.encoders.names import FOLDER, shown_name
+
+    name = shown_name(dict(source))
+    return f"{FOLDER}{Path(name.removeprefix(FOLDER)).name}" if name.startswith(FOLDER) else name
 
 
 def arch_config(arch: str, *, bias: bool = False) -> dict[str, Any]:
@@ -190,7 +230,7 @@ def arch_config(arch: str, *, bias: bool = False) -> dict[str, Any]:
         try:
             config = json.loads(Path(arch).read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"cannot read {arch}: {error.strerror}") from error
+            raise UsageError(f"cannot read {arch}: {(error.strerror or str(error)).lower()}") from error
         except ValueError as error:
             raise UsageError(f"{arch} is no JSON: {error}") from error
         if not isinstance(config, dict) or not {"model_cfg", "vision_cfg"} & set(config):

@@ -20,7 +20,7 @@ from vlsearch.train.change import Change, compare, verdict
 from vlsearch.train.evaluation import HeldOut, measure, sugarcrepe
 from vlsearch.train.export import replace_file, save_model
 from vlsearch.train.loop import Fitted, fit
-from vlsearch.train.material import DONE, PHOTOS, Material
+from vlsearch.train.material import DONE, HELD, PHOTOS, Material, told_name
 from vlsearch.train.negatives import HardTexts, hard_photos
 from vlsearch.train.parts import freeze, merged, with_lora
 from vlsearch.train.settings import Settings
@@ -89,20 +89,22 @@ def _taught(material: Material, teacher: str, weights: Path | None) -> tuple[str
     from vlsearch.encoders.vectors_file import PREFIX
 
     if teacher.startswith(PREFIX):
-        source: dict[str, Any] = {"vectors": str(Path(teacher.removeprefix(PREFIX)).expanduser().absolute())}
+        file = Path(teacher.removeprefix(PREFIX)).expanduser().absolute()
+        name, source = f"{PREFIX}{file.name}", {"vectors": str(file)}
     else:
         source = source_of(teacher, weights)
+        name = told_name(source)
     model = AuditModel(load(source, registry.load_source), None, material.progress)
     own = int(material.config["model_cfg"]["embed_dim"])
     if model.dim != own:
         raise UsageError(
-            f"{model.name} has vectors of {model.dim} dimensions, {material.name} of {own}; take a model with "
+            f"{name} has vectors of {model.dim} dimensions, {material.name} of {own}; take a model with "
             f'"embed_dim": {model.dim} (--arch FILE.json)'
         )
     pairs = material.pairs
     model.need(pairs.texts)
     photos = model.embed_photos([Photo(name) for name in pairs.photos], material.read)
-    return model.name, Teacher(torch.from_numpy(photos), torch.from_numpy(model.embed_texts(pairs.texts)))
+    return name, Teacher(torch.from_numpy(photos), torch.from_numpy(model.embed_texts(pairs.texts)))
 
 
 def _neighbours(material: Material, k: int) -> NDArray[np.int64]:
@@ -113,12 +115,12 @@ def _neighbours(material: Material, k: int) -> NDArray[np.int64]:
 
 def _train(material: Material, settings: Settings, method: str, how: dict[str, Any], **task: Any) -> Trained:
     asked, world, pairs = material.asked, material.world, material.pairs
-    held = _held_out(material)
-    before = None
-    if held is not None and world.rank == 0:
-        before = measure(encoder_of(material, material.model), held, material.progress)
+    held = _held_out(material) if world.rank == 0 else None
+    earlier = None if held is None else encoder_of(material, material.model)
     freeze(material.model, settings.freeze)
     model = with_lora(material.model, settings.lora, settings.seed) if settings.lora else material.model
+    before = None if held is None or earlier is None else measure(earlier, held, material.progress)
+    del earlier
     model.to(world.device)
     work = PairsTask(model, material.tokenizer, material.preprocess, pairs, settings, world, **task)
     recipe = {"method": method, "from": material.name} | how | settings.to_dict()
@@ -156,7 +158,7 @@ def _train(material: Material, settings: Settings, method: str, how: dict[str, A
     )
     replace_file(asked.out / "README.md", text.encode())
     replace_file(asked.out / DONE, json.dumps(trained.to_dict() | {"recipe": recipe}, indent=2).encode() + b"\n")
-    for name in (checkpoint.FILE, *PHOTOS):
+    for name in (checkpoint.FILE, *PHOTOS, *HELD):
         (asked.out / name).unlink(missing_ok=True)
     return trained
 
@@ -166,9 +168,7 @@ def _held_out(material: Material) -> HeldOut | None:
     if material.held is None:
         return None
     crepe = None
-    if asked.sugarcrepe is not None:
-        if asked.sugarcrepe_images is None:
-            raise UsageError("--sugarcrepe needs its photos, COCO's val2017: --sugarcrepe-images DIR")
+    if asked.sugarcrepe is not None and asked.sugarcrepe_images is not None:
         crepe = sugarcrepe(asked.sugarcrepe, asked.sugarcrepe_images)
     return HeldOut(material.held, material.read, crepe, asked.labelled)
 
