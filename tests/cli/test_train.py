@@ -176,6 +176,14 @@ def test_adapters_are_merged(train: Train, data: Data, base: Path) -> None:
     assert own.state_dict().keys() == begun.state_dict().keys()
 
 
+def test_a_frozen_tower_stays_as_it_is(train: Train, data: Data, base: Path) -> None:
+    options = ("--model", f"local-dir:{base}", "--held-out", "0", "--freeze", "image", "--rate", "0.01")
+    done = train("negclip", *data(), *options, "--out", "mine")
+    assert (done.code, done.err) == (0, "")
+    own, begun = (registry.create(f"local-dir:{folder}", None)[0].state_dict() for folder in ("mine", base))
+    assert {name.startswith("visual.") for name, values in own.items() if not values.equal(begun[name])} == {False}
+
+
 @pytest.fixture
 def vectors(tmp_path: Path) -> Callable[..., str]:
     """A file with vectors of so many dimensions of texts and of photos 0..n-1."""

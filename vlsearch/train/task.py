@@ -214,7 +214,7 @@ class PairsTask:
         self._model.eval()
         rows = []
         for start in range(0, len(self._pairs.pixels), self._settings.micro):
-            pixels = torch.from_numpy(self._pairs.pixels[start : start + self._settings.micro])
+            pixels = torch.from_numpy(np.array(self._pairs.pixels[start : start + self._settings.micro]))
             x = pixels.to(self._world.device).permute(0, 3, 1, 2).float().div_(255)
             rows.append(self._encode_photos((x - self._mean) / self._std))
         return torch.cat(rows)
