@@ -88,7 +88,7 @@ def test_a_disk_that_turns_out_to_be_full_late_is_full(tmp_path: Path, monkeypat
 
     checkpoint.save(tmp_path, state())
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(VlsearchError, match="step 4 to .*: No space left on device"):
+    with pytest.raises(VlsearchError, match=r"step 4 to .*: No space left on device"):
         checkpoint.save(tmp_path, state(step=4))
     assert names(tmp_path) == [checkpoint.FILE]
     again = checkpoint.load(tmp_path)

@@ -53,7 +53,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ModelError(f"{file} is damaged ({type(error).__name__}); {_ANEW}") from error
-    if not isinstance(state, dict) or not KEYS <= state.keys():
+    if not isinstance(state, dict) or KEYS - state.keys():
         raise ModelError(f"{file} is no checkpoint of a training run; {_ANEW}")
     return dict(state)
 
