@@ -335,7 +335,6 @@ def test_two_processes_stop_together(two: list[tuple[bool, int, Weights]]) -> No
     equal(two[1][2], two[0][2], 0)
 
 
-@pytest.mark.xfail(strict=True, reason="summed gradients lose channels_last, and fused AdamW takes them for other ones")
 def test_two_processes_end_as_one(two: list[tuple[bool, int, Weights]], tmp_path: Path) -> None:
     wanted, _ = train(tmp_path, ema=0.9, area=0.5)
     weights = two[0][2]

@@ -101,6 +101,12 @@ def test_captions_without_a_negative_are_counted(asked: Asked, tmp_path: Path) -
     assert "No hard negative could be made of 1 of 9 captions." in (asked.out / "README.md").read_text()
 
 
+def test_a_run_too_short_to_change_much_says_so(asked: Asked) -> None:
+    with material(replace(asked, steps=None, epochs=4)) as found:
+        trained = train_negclip(found, ("nouns",), 0)
+    assert trained.remarks == ("4 steps change a model little; more --epochs make more of 9 photos",)
+
+
 def test_what_cannot_be_trained_is_not_measured_first(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     for wrong, error in ((replace(asked, freeze=("all",)), UsageError), (replace(asked, lora=4), VlsearchError)):

@@ -12,6 +12,8 @@ import torch
 from vlsearch.errors import ModelError, UsageError, VlsearchError
 
 FILE = "checkpoint.pt"
+FREE = {"micro", "checkpoint_every"}
+"""settings that a run may change on its way: where memory ran out, say"""
 KEYS = {"step", "model", "ema", "optimizers", "losses", "recipe"}
 _ANEW = "delete it to begin anew, or give another --out"
 
@@ -66,7 +68,7 @@ def require_same(
     if other:
         raise ModelError(f"{folder / FILE} is of another architecture: {other}; give another --out")
     kept = dict(state["recipe"])
-    differing = sorted(key for key in {*kept, *recipe} if kept.get(key) != recipe.get(key))
+    differing = sorted(key for key in {*kept, *recipe} - FREE if kept.get(key) != recipe.get(key))
     if differing:
         key = differing[0]
         raise UsageError(

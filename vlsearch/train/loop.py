@@ -28,6 +28,8 @@ from vlsearch.train.parallel import World
 from vlsearch.train.parts import train_mode
 from vlsearch.train.settings import Settings
 
+PATIENCE = 300.0
+"""seconds of work that a kill may cost, where steps are slow"""
 Progress = Callable[[str, int, int], None]
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
@@ -112,6 +114,7 @@ def fit(
     train_mode(model)
     encoders = [clock.timed(encode) for encode in task.encoders]
     since: list[float] = []
+    kept_at = time.monotonic()
     with ThreadPoolExecutor(1) as ahead, _first_interrupt_waits() as interrupted:
         coming = ahead.submit(task.batch, fitted.steps)
         for step in range(fitted.steps, settings.steps):
@@ -136,11 +139,13 @@ def fit(
             fitted.steps = step + 1
             since.append(value)
             stop = world.any(interrupted.is_set())
-            if stop or fitted.steps == settings.steps or fitted.steps % settings.checkpoint_every == 0:
+            due = world.any(time.monotonic() - kept_at > PATIENCE)
+            if stop or due or fitted.steps == settings.steps or fitted.steps % settings.checkpoint_every == 0:
                 fitted.losses.append((fitted.steps, sum(since) / len(since)))
                 since.clear()
                 with clock("checkpoints"):
                     keep()
+                kept_at = time.monotonic()
             progress("training", fitted.steps, settings.steps)
             if stop:
                 raise KeyboardInterrupt

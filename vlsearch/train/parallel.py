@@ -121,7 +121,8 @@ class World:
                 flat = torch.cat([grad.reshape(-1) for grad in grads])
                 dist.all_reduce(flat)
                 for p, summed in zip(members, torch.split(flat, [p.numel() for p in members]), strict=True):
-                    p.grad = summed.view_as(p)
+                    # In the order of the weights in memory: fused AdamW walks both as they lie there.
+                    p.grad = torch.empty_like(p).copy_(summed.view_as(p))
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DISTILLING = {"teach_photos": 4.0, "teach_texts": 2.0, "teach_words": 0.3, "teach_likeness": 0.5, "contrast": 0.3}
 """weights of the losses, as the built-in models were trained"""
+FEW_STEPS = 50
+"""below which a run that nobody gave a number of steps says so"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _train(material: Material, settings: Settings, method: str, how: dict[str, A
         changes, left_out = compare(before, after), after.left_out
     hard: HardTexts | None = task.get("hard")
     lacking = None if hard is None else hard.without
-    trained = Trained(asked.out, fitted, changes, _remarks(material, lacking) + left_out, material.unreadable)
+    trained = Trained(asked.out, fitted, changes, _remarks(material, settings, lacking) + left_out, material.unreadable)
     data = Data(
         name=pairs.name,
         photos=pairs.captioned,
@@ -173,10 +175,14 @@ def _held_out(material: Material) -> HeldOut | None:
     return HeldOut(material.held, material.read, crepe, asked.labelled)
 
 
-def _remarks(material: Material, lacking: int | None) -> tuple[str, ...]:
-    if not lacking:
-        return ()
-    return (f"{lacking:,} of {len(material.pairs.texts):,} captions have no hard negative and are trained on without",)
+def _remarks(material: Material, settings: Settings, lacking: int | None) -> tuple[str, ...]:
+    said = []
+    if material.asked.steps is None and settings.steps < FEW_STEPS:
+        said.append(f"{settings.steps} steps change a model little; more --epochs make more of {settings.batch} photos")
+    if lacking:
+        captions = len(material.pairs.texts)
+        said.append(f"{lacking:,} of {captions:,} captions have no hard negative and are trained on without")
+    return tuple(said)
 
 
 def encoder_of(material: Material, model: Any) -> OpenClipEncoder:
