@@ -104,7 +104,7 @@ def test_captions_without_a_negative_are_counted(asked: Asked, tmp_path: Path) -
 def test_a_run_too_short_to_change_much_says_so(asked: Asked) -> None:
     with material(replace(asked, steps=None, epochs=4)) as found:
         trained = train_negclip(found, ("nouns",), 0)
-    assert trained.remarks == ("4 steps change a model little; more --epochs make more of 9 photos",)
+    assert trained.remarks == ("4 steps change a model little; 9 photos want more --epochs",)
 
 
 def test_what_cannot_be_trained_is_not_measured_first(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

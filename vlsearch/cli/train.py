@@ -50,7 +50,13 @@ def shared_options(function: Command) -> Command:
             required=True,
             help="Where the model goes, and checkpoints.",
         ),
-        click.option("--epochs", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True),
+        click.option(
+            "--epochs",
+            type=click.FloatRange(0, min_open=True),
+            default=5.0,
+            show_default=True,
+            help="How often each photo comes.",
+        ),
         click.option("--steps", type=click.IntRange(1), help="Length of the run in steps, instead of --epochs."),
         click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Photos in a batch."),
         click.option(
@@ -61,7 +67,11 @@ def shared_options(function: Command) -> Command:
             help="Photos in memory at a time; the loss is that of the whole batch all the same.",
         ),
         click.option("--optimizer", type=click.Choice(["adamw", "muon"]), default="adamw", show_default=True),
-        click.option("--rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate."),
+        click.option(
+            "--rate",
+            type=click.FloatRange(0, min_open=True),
+            help="Peak learning rate [default: 1e-5; 2e-4 with --lora, 1e-3 with --arch].",
+        ),
         click.option("--weight-decay", type=click.FloatRange(0), default=0.1, show_default=True),
         click.option(
             "--ema", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Decay of a moving average."
@@ -71,7 +81,9 @@ def shared_options(function: Command) -> Command:
             "--freeze", multiple=True, metavar="WHAT", help="image, text, or image:6 for all but the last 6 blocks."
         ),
         click.option("--lora", type=click.IntRange(1), metavar="RANK", help="Train adapters only (extra [train])."),
-        click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.1, show_default=True, help="Their share."),
+        click.option(
+            "--held-out", type=click.FloatRange(0, 0.5), default=0.1, show_default=True, help="Share to measure on."
+        ),
         click.option("--sugarcrepe", type=path, metavar="DIR", help="SugarCrepe's files, to be measured too."),
         click.option("--sugarcrepe-images", type=path, metavar="DIR", help="Its photos (COCO val2017)."),
         click.option("--labelled", type=path, metavar="DIR", help="A folder of photos by label, to be measured too."),

@@ -178,7 +178,9 @@ def _held_out(material: Material) -> HeldOut | None:
 def _remarks(material: Material, settings: Settings, lacking: int | None) -> tuple[str, ...]:
     said = []
     if material.asked.steps is None and settings.steps < FEW_STEPS:
-        said.append(f"{settings.steps} steps change a model little; more --epochs make more of {settings.batch} photos")
+        said.append(
+            f"{settings.steps} steps change a model little; {material.pairs.captioned:,} photos want more --epochs"
+        )
     if lacking:
         captions = len(material.pairs.texts)
         said.append(f"{lacking:,} of {captions:,} captions have no hard negative and are trained on without")
