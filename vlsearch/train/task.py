@@ -77,9 +77,10 @@ class PairsTask:
         # Spaced as negatives are, which a tokenizer must not tell them by.
         spaced = [join(tokenise(text)) for text in pairs.texts] if hard is not None else list(pairs.texts)
         self._tokens = tokenizer(spaced)
-        self._fixed = self._embed_all_photos() if "image" in settings.freeze else None
+        self._sees = "image" not in settings.freeze
+        self._fixed = None if self._sees or not settings.contrast else self._embed_all_photos()
         self.encoders: list[Encode] = []
-        if self._fixed is None:
+        if self._sees:
             self.encoders.append(self._encode_photos)
         if self._needs_texts:
             self.encoders.append(self._encode_texts)
@@ -94,7 +95,7 @@ class PairsTask:
         negatives, negative_tokens = self._negatives_of(captions, step)
         same = torch.from_numpy(self._same(photos, [self._folded[i] for i in captions.tolist()], negatives))
         inputs: list[torch.Tensor] = []
-        if self._fixed is None:
+        if self._sees:
             inputs.append(self._pixels(np.concatenate([photos, alone]), step))
         if self._needs_texts:
             tokens = torch.cat([self._tokens[captions], negative_tokens])
@@ -161,7 +162,12 @@ class PairsTask:
 
         def loss(*embedded: torch.Tensor) -> torch.Tensor:
             rows = list(embedded)
-            images = rows.pop(0) if self._fixed is None else self._fixed[np.concatenate([photos, alone])]
+            if self._sees:
+                images = rows.pop(0)
+            elif self._fixed is not None:
+                images = self._fixed[np.concatenate([photos, alone])]
+            else:
+                images = rows[0][:0]
             xi, others = images[:n], images[n:]
             xt, negatives = (rows[0][:n], rows[0][n:]) if rows else (None, None)
             parts: list[torch.Tensor] = []
@@ -169,7 +175,7 @@ class PairsTask:
             if teacher is not None:
                 p, q = teacher.photos[photos].to(xi), teacher.texts[captions].to(xi)
                 masked = torch.cat([same[:, :n] | (q @ q.T > NEARLY_EQUAL), same[:, n:]], 1)
-                if self._fixed is None:
+                if self._sees:
                     parts += [
                         settings.teach_photos * regression(xi, p),
                         settings.teach_words * choosing(xi, q, settings.teacher_scale, masked[:, :n]),
