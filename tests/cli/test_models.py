@@ -53,7 +53,7 @@ def test_no_library_is_no_error_unless_one_is_named(cli: Cli, tmp_path: Path) ->
 
 def test_lines_for_a_pipe_are_aligned(cli: Cli) -> None:
     header, *lines = cli("models").text.splitlines()
-    assert len(lines) == 1 + len(catalogue.recommended())
+    assert len(lines) == 2 + len(catalogue.recommended())
     starts = [found.start() for found in re.finditer(r"(?<=  )\S", header)]
     assert len(starts) == 7
     for line in lines:

@@ -113,16 +113,12 @@ def test_it_finds_every_other_photo_by_its_caption(coco200: Any, ours: Any) -> N
     ranks = (scores >= own[:, None]).sum(1)
     recall = [float((ranks <= k).mean()) for k in (1, 5, 10)]
     print(f"text to photo: Recall@1/5/10 {recall}")
-    assert recall[2] >= 0.50
+    assert recall[2] >= 0.70
 
 
-def test_it_is_small_enough_to_ship() -> None:
-    with resources.as_file(WEIGHTS) as file:
-        assert file.stat().st_size <= 30_000_000
-
-
-def test_its_folder_holds_what_a_wheel_needs_and_no_more() -> None:
-    names = {entry.name for entry in resources.files("vlsearch.encoders").joinpath("builtin").iterdir()}
+@pytest.mark.parametrize("folder", ["builtin", "builtin_neg"])
+def test_its_folder_holds_what_a_wheel_needs_and_no_more(folder: str) -> None:
+    names = {entry.name for entry in resources.files("vlsearch.encoders").joinpath(folder).iterdir()}
     assert {"open_clip_config.json", "open_clip_model.safetensors"} <= names
     assert names <= {"open_clip_config.json", "open_clip_model.safetensors", "README.md", "LICENSE"}
 

@@ -28,16 +28,19 @@ def test_the_default_is_the_first_that_is_recommended() -> None:
 
 def test_every_row_has_a_name_and_places() -> None:
     rows = catalogue.catalogue()
-    assert len({row["name"] for row in rows}) == len(rows) == 1 + len(catalogue.recommended())
+    assert len({row["name"] for row in rows}) == len(rows) == 2 + len(catalogue.recommended())
     places = {catalogue.LIBRARY, catalogue.BUILT_IN, catalogue.CACHE, catalogue.RECOMMENDED}
     assert all(row["where"] and set(row["where"]) <= places for row in rows)
 
 
-def test_builtin_and_its_size() -> None:
-    row = catalogue.catalogue()[0]
-    assert (row["name"], row["where"]) == (registry.BUILTIN, ["built in"])
-    assert 1e6 < row["bytes"] <= 30e6
-    assert "hub" in row["note"]
+def test_the_built_in_models_and_their_sizes() -> None:
+    plain, neg = catalogue.catalogue()[:2]
+    assert [plain["name"], neg["name"]] == [registry.BUILTIN, "builtin-neg"]
+    assert plain["where"] == neg["where"] == ["built in"]
+    assert min(plain["bytes"], neg["bytes"]) > 1e6
+    assert plain["bytes"] + neg["bytes"] <= 60e6
+    assert "hub" in plain["note"]
+    assert "order" in neg["note"]
 
 
 def test_a_library_that_is_not_there_and_a_cache_that_is_not_there() -> None:

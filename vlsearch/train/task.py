@@ -221,6 +221,6 @@ class PairsTask:
         rows = []
         for start in range(0, len(self._pairs.pixels), self._settings.micro):
             pixels = torch.from_numpy(np.array(self._pairs.pixels[start : start + self._settings.micro]))
-            x = pixels.to(self._world.device).permute(0, 3, 1, 2).float().div_(255)
-            rows.append(self._encode_photos((x - self._mean) / self._std))
+            whole = augmented(pixels.to(self._world.device), self._size, self._settings.seed, 0, area=(1.0, 1.0))
+            rows.append(self._encode_photos(whole.sub_(self._mean).div_(self._std)))
         return torch.cat(rows)
