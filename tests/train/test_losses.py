@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vlsearch.errors import UsageError
-from vlsearch.train.losses import contrastive, likeness, regression
+from vlsearch.train.losses import choosing, contrastive, likeness, regression
 
 Arrays = dict[str, Any]
 
@@ -178,3 +178,19 @@ def test_likeness_is_the_mean_divergence_from_the_teacher() -> None:
     assert_equals(lambda x: likeness(**x), written_out, a)
     x = torch.from_numpy(a["x"])
     assert likeness(x, x, torch.from_numpy(a["others"]), torch.tensor(3.0)).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_choosing_leaves_out_what_is_said_twice() -> None:
+    rng = np.random.default_rng(5)
+    same = rng.random((4, 4)) < 0.4
+
+    def written_out(a: Arrays) -> Any:
+        total = 0
+        for i, x in enumerate(a["x"]):
+            logits = [5.0 * sum(x * y) for y in a["y"]]
+            total = total + log_sum([z for j, z in enumerate(logits) if j == i or not same[i, j]]) - logits[i]
+        return total / len(a["x"])
+
+    assert same[~np.eye(4, dtype=bool)].any()
+    a = {"x": unit(rng, 4), "y": unit(rng, 4)}
+    assert_equals(lambda x: choosing(x["x"], x["y"], 5.0, torch.from_numpy(same)), written_out, a)

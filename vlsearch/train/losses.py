@@ -80,7 +80,7 @@ def choosing(x: Tensor, y: Tensor, scale: float, same: Tensor) -> Tensor:
     return F.cross_entropy(logits, torch.arange(len(x), device=x.device))
 
 
-def likeness(x: Tensor, y: Tensor, others: Tensor, scale: float) -> Tensor:
+def likeness(x: Tensor, y: Tensor, others: Tensor, scale: Tensor | float) -> Tensor:
     """How differently a student and its teacher see a row among `others` (m, d), 0-d, in nats.
 
     The mean of KL(softmax(scale * y @ others) || softmax(scale * x @ others)) over the rows of x (n, d), the student's,

@@ -44,7 +44,7 @@ class PairsTask:
     `hard`: a further text for each caption that has one (NegCLIP). `neighbours` (N, k): for each second photo of the
     batch one of its nearest; one without a caption is a negative of the captions alone. `teacher`: regression on its
     vectors beside the contrastive loss, weighted by `settings`.
-    A tower that is frozen is run once over everything instead of in every step; its photos are not augmented then.
+    An image tower that is frozen is run once over all photos instead of in every step; they are not augmented then.
     """
 
     def __init__(
