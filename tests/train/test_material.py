@@ -153,6 +153,13 @@ def test_broken_photos_are_in_neither_part(asked: Asked) -> None:
         assert [f"photo number {name.removesuffix('.png')}" for name in owners] == list(found.held.texts)
 
 
+def test_small_numbers_are_flushed_only_while_it_trains(asked: Asked) -> None:
+    small = np.array([1e-40], np.float32)
+    with material(asked):
+        assert (small * np.float32(0.5)).item() == 0
+    assert (small * np.float32(0.5)).item() > 0
+
+
 def test_all_are_trained_on_where_none_is_held_out(asked: Asked) -> None:
     with material(replace(asked, held_out=0)) as found:
         assert found.held is None

@@ -118,12 +118,13 @@ def _nothing(_what: str, _done: int, _total: int) -> None:
 def material(asked: Asked, progress: Progress = _nothing) -> Iterator[Material]:
     """Everything that a run needs, decoded and loaded. UsageError for what is missing or does not go together."""
     _check(asked)
-    flush_denormals()
-    world = World.from_environment()
-    if world.rank != 0:
-        progress = _nothing
     with ExitStack() as stack:
+        stack.callback(flush_denormals, False)
+        flush_denormals()
+        world = World.from_environment()
         stack.callback(world.close)
+        if world.rank != 0:
+            progress = _nothing
         captioned, read, library = _photos(asked, stack)
         train, held = split(captioned, asked.held_out) if asked.held_out else (captioned, None)
         asked.out.mkdir(parents=True, exist_ok=True)

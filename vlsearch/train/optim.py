@@ -67,13 +67,13 @@ def set_rates(optimizers: Sequence[torch.optim.Optimizer], peaks: Sequence[Seque
             group["lr"] = peak * factor
 
 
-def flush_denormals() -> None:
-    """Count numbers below 1e-38 as 0: moments of rare tokens fade to them, and they slow a step on a CPU.
+def flush_denormals(on: bool = True) -> None:
+    """Count numbers below 1e-38 as 0 in this thread, or no longer: moments of rare tokens fade to them, which is slow.
 
     To be called before PyTorch computes anything: its threads take the setting from the one that starts them, and
     those that run already keep theirs.
     """
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(on)
 
 
 class Muon(torch.optim.Optimizer):
