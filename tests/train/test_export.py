@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import resource
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from vlsearch.encoders import registry
 from vlsearch.encoders.names import source_of
 from vlsearch.encoders.openclip import preprocess_of
 from vlsearch.errors import ModelError, UsageError, VlsearchError
-from vlsearch.train.export import config_of, replace_file, save_model
+from vlsearch.train.export import config_of, save_model
 
 VISION = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
@@ -205,18 +204,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     model = trained("little")
     with pytest.raises(VlsearchError, match=r"cannot write .*taken: File exists"):
         save_model(model, config_of(model, {"name": "little"}), tmp_path / "taken")
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    file = tmp_path / "a"
-    replace_file(file, b"first")
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        replace_file(file, b"second")
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"first"]
 
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:

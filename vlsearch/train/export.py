@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from vlsearch.encoders.hub import CONFIG, WEIGHTS, first_line
 from vlsearch.encoders.openclip import preprocess_of
 from vlsearch.encoders.registry import BUILT_IN, FOLDER, HUB, PIXELS, builtin_folder, hub_config
 from vlsearch.errors import ModelError, UsageError, VlsearchError
+from vlsearch.vectors.store import write_durably
 
 LARGEST = torch.finfo(torch.float16).max
 
@@ -47,9 +47,9 @@ def save_model(
         if names_tokenizer:
             _save_tokenizer(tokenizer, folder)
         place = folder / CONFIG
-        replace_file(place, json.dumps(config, indent=2).encode() + b"\n")
+        write_durably(place, json.dumps(config, indent=2).encode() + b"\n")
         place = folder / WEIGHTS[0]
-        replace_file(place, save(tensors, metadata={"format": "pt"}))
+        write_durably(place, save(tensors, metadata={"format": "pt"}))
     except OSError as error:
         raise _unwritten(place, error.strerror or first_line(error)) from error
     return place
@@ -76,20 +76,6 @@ def config_of(model: Any, source: Mapping[str, Any]) -> dict[str, Any]:
     if pixels.fill_color:
         preprocess_cfg["fill_color"] = pixels.fill_color
     return {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}
-
-
-def replace_file(file: Path, data: bytes) -> None:
-    """Put `data` in the place of `file`: whole or, after an OSError or a crash, not at all."""
-    part = file.with_name(f"{file.name}.part")
-    try:
-        with part.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(file)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _model_config(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +127,7 @@ def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
         with TemporaryDirectory(prefix=".tokenizer-", dir=folder) as part:
             tokenizer.save_pretrained(part)
             for file in sorted(Path(part).iterdir()):
-                replace_file(folder / file.name, file.read_bytes())
+                write_durably(folder / file.name, file.read_bytes())
     except Exception as error:  # also what the Rust tokenizers raise for a full disk
         why = getattr(error, "strerror", None) or first_line(error)
         raise _unwritten(folder / "tokenizer_config.json", why) from error

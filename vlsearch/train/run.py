@@ -18,13 +18,14 @@ from vlsearch.train import checkpoint
 from vlsearch.train.card import Data, card
 from vlsearch.train.change import Change, compare, verdict
 from vlsearch.train.evaluation import HeldOut, measure, sugarcrepe
-from vlsearch.train.export import replace_file, save_model
+from vlsearch.train.export import save_model
 from vlsearch.train.loop import Fitted, fit
 from vlsearch.train.material import DONE, HELD, PHOTOS, Material, told_name
 from vlsearch.train.negatives import HardTexts, hard_photos
 from vlsearch.train.parts import freeze, merged, with_lora
 from vlsearch.train.settings import Settings
 from vlsearch.train.task import PairsTask, Teacher
+from vlsearch.vectors.store import write_durably
 
 if TYPE_CHECKING:
     from vlsearch.encoders.openclip import OpenClipEncoder
@@ -158,8 +159,8 @@ def _train(material: Material, settings: Settings, method: str, how: dict[str, A
         teacher=how.get("teacher"),
         left_out=left_out,
     )
-    replace_file(asked.out / "README.md", text.encode())
-    replace_file(asked.out / DONE, json.dumps(trained.to_dict() | {"recipe": recipe}, indent=2).encode() + b"\n")
+    write_durably(asked.out / "README.md", text.encode())
+    write_durably(asked.out / DONE, json.dumps(trained.to_dict() | {"recipe": recipe}, indent=2).encode() + b"\n")
     for name in (checkpoint.FILE, *PHOTOS, *HELD):
         (asked.out / name).unlink(missing_ok=True)
     return trained
